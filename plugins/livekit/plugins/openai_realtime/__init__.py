@@ -1,0 +1,87 @@
+"""OpenAI's realtime translation for LiveKit Agents: a model for `TranslationSession`, and the layers
+beneath it.
+
+`TranslationModel` is what an agent uses. Below it, without LiveKit's classes: `connect` gives a
+`Connection` over a WebSocket, and `TranslationProtocol` is the session itself, without any I/O.
+"""
+
+from livekit.agents import Plugin
+
+from .connection import Connection, connect, new_http_session
+from .errors import (
+    AuthenticationError,
+    ConnectError,
+    ConnectionLost,
+    ProtocolViolation,
+    QuotaError,
+    RateLimitError,
+    RealtimeError,
+    RequestRejected,
+    ServerFault,
+    SessionExpired,
+    SessionNotOpen,
+)
+from .events import (
+    ErrorReported,
+    InputTranscript,
+    OutputAudio,
+    OutputTranscript,
+    SessionClosed,
+    SessionCreated,
+    SessionUpdated,
+    TranslationEvent,
+)
+from .log import logger
+from .model_session import TranslationModelSession
+from .models import TranscriptionModels, TranslationModel, TranslationModels
+from .options import OUTPUT_LANGUAGES, SAMPLE_RATE_HZ, ConnectOptions, TranslationOptions
+from .translation import UNSET, State, TranslationProtocol, Unset
+from .version import __version__
+
+__all__ = [
+    "OUTPUT_LANGUAGES",
+    "SAMPLE_RATE_HZ",
+    "UNSET",
+    "AuthenticationError",
+    "ConnectError",
+    "ConnectOptions",
+    "Connection",
+    "ConnectionLost",
+    "ErrorReported",
+    "InputTranscript",
+    "OutputAudio",
+    "OutputTranscript",
+    "ProtocolViolation",
+    "QuotaError",
+    "RateLimitError",
+    "RealtimeError",
+    "RequestRejected",
+    "ServerFault",
+    "SessionClosed",
+    "SessionCreated",
+    "SessionExpired",
+    "SessionNotOpen",
+    "SessionUpdated",
+    "State",
+    "TranscriptionModels",
+    "TranslationEvent",
+    "TranslationModel",
+    "TranslationModelSession",
+    "TranslationModels",
+    "TranslationOptions",
+    "TranslationProtocol",
+    "Unset",
+    "__version__",
+    "connect",
+    "new_http_session",
+]
+
+
+class OpenAIRealtimePlugin(Plugin):
+    """Makes the package known to the worker (start-up log, preloading in the forkserver)."""
+
+    def __init__(self) -> None:
+        super().__init__(__name__, __version__, __package__ or __name__, logger)
+
+
+Plugin.register_plugin(OpenAIRealtimePlugin())
