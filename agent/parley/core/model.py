@@ -1,0 +1,80 @@
+"""The vocabulary: participants, preferences, routes and bridges as frozen values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+AUTO = "auto"
+ORIGINAL = "original"
+OFF = "off"
+
+Kind = Literal["standard", "sip", "agent", "egress", "ingress", "other"]
+"""LiveKit's participant kinds, as far as routing tells them apart."""
+
+Media = Literal["audio", "text"]
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """What one participant wants, after participant › room › dispatch › environment › default."""
+
+    speaks: str = AUTO
+    """BCP-47 tag, or `auto`: not known."""
+    hears: str = ORIGINAL
+    """One of the output languages, or `original`."""
+    captions: str = OFF
+    """One of the output languages, `original`, or `off`."""
+    consent: bool = True
+    """False: this participant's speech goes to no session."""
+
+
+@dataclass(frozen=True, slots=True)
+class Participant:
+    """One participant of the room, as routing sees it."""
+
+    identity: str
+    kind: Kind = "standard"
+    preferences: Preferences = field(default_factory=Preferences)
+
+    @property
+    def is_person(self) -> bool:
+        """Agents, egress and recorders are neither translated nor translated for."""
+        return self.kind in ("standard", "sip", "ingress")
+
+
+Roster = Mapping[str, Participant]
+"""identity → participant."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class BridgeKey:
+    """What is translated: one speaker into one language."""
+
+    speaker: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Route:
+    """Who gets what: `listener` gets `speaker` in `language`, as audio or as text.
+
+    `language` is `original` for the text of what the speaker said in their own words.
+    """
+
+    speaker: str
+    listener: str
+    language: str
+    media: Media
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeSpec:
+    """One bridge that should run, and what it is for."""
+
+    key: BridgeKey
+    listeners: frozenset[str]
+    """Identities that hear the translated track."""
+    readers: frozenset[str]
+    """Identities that read the translation."""
+    source_readers: frozenset[str]
+    """Identities that read what the speaker said, transcribed by this bridge's session."""

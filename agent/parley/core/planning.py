@@ -1,0 +1,60 @@
+"""Planning: from the routes to the bridges that should run, and what to stop and start for it."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from .model import ORIGINAL, BridgeKey, BridgeSpec, Route
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What changes: stop first, then change, then start."""
+
+    stop: tuple[BridgeKey, ...]
+    change: tuple[BridgeSpec, ...]
+    start: tuple[BridgeSpec, ...]
+    refused: tuple[BridgeKey, ...]
+    """Wanted, but above the room's session cap."""
+
+
+def desired(routes: Iterable[Route]) -> dict[BridgeKey, BridgeSpec]:
+    """One bridge per (speaker, language), shared by all who hear or read it.
+
+    The speaker's own words come from the first of the speaker's bridges by language: each
+    translation session can transcribe its input, one per speaker is enough.
+    """
+    hear: dict[BridgeKey, set[str]] = defaultdict(set)
+    read: dict[BridgeKey, set[str]] = defaultdict(set)
+    own_words: dict[str, set[str]] = defaultdict(set)
+    for route in routes:
+        key = BridgeKey(route.speaker, route.language)
+        if route.language == ORIGINAL:
+            own_words[route.speaker].add(route.listener)
+        elif route.media == "audio":
+            hear[key].add(route.listener)
+        else:
+            read[key].add(route.listener)
+    specs: dict[BridgeKey, BridgeSpec] = {}
+    for key in sorted(hear.keys() | read.keys()):
+        source_readers = own_words.pop(key.speaker, set())
+        specs[key] = BridgeSpec(
+            key,
+            frozenset(hear.get(key, ())),
+            frozenset(read.get(key, ())),
+            frozenset(source_readers),
+        )
+    return specs
+
+
+def plan(wanted: Mapping[BridgeKey, BridgeSpec], running: Mapping[BridgeKey, BridgeSpec], cap: int) -> Plan:
+    """What to stop, change and start so that `running` becomes `wanted`, at most `cap` bridges.
+
+    What runs keeps its place under the cap before anything new gets one.
+    """
+    stop = tuple(sorted(key for key in running if key not in wanted))
+    kept = [key for key in running if key in wanted]
+    change = tuple(wanted[key] for key in sorted(kept) if wanted[key] != running[key])
+    new = sorted(key for key in wanted if key not in running)
+    room = max(0, cap - len(kept))
+    return Plan(stop, change, tuple(wanted[key] for key in new[:room]), tuple(new[room:]))

@@ -1,0 +1,86 @@
+"""A job: one room in a process of its own. LiveKit's agent framework calls `entrypoint`."""
+
+import asyncio
+import logging
+from time import monotonic
+
+from livekit.agents import AutoSubscribe, JobContext, JobProcess
+
+from livekit.plugins.openai_realtime.connection import new_http_session
+from livekit.plugins.openai_realtime.options import ConnectOptions
+
+from . import config
+from .bridges.translation import BridgePolicy
+from .config import Settings
+from .core.feed import FeedPolicy
+from .core.tail import TailPolicy
+from .link import JobLink
+from .media.gate import GatePolicy
+from .metrics import Metrics
+from .room.dial import Dialler
+from .room.supervisor import RoomPolicy, RoomSupervisor
+
+logger = logging.getLogger("parley.job")
+
+
+def prewarm(process: JobProcess) -> None:
+    """Loads the VAD before a room waits for it."""
+    from livekit.local_inference import init_vad
+
+    init_vad()
+
+
+def room_policy(settings: Settings) -> RoomPolicy:
+    """What a room is told by the settings."""
+    translation, vad = settings.translation, settings.vad
+    return RoomPolicy(
+        bridge=BridgePolicy(
+            model=translation.model,
+            transcription_model=settings.captions.model,
+            noise_reduction=translation.noise_reduction,
+            idle_s=translation.idle_s,
+            feed=FeedPolicy(
+                buffer_s=translation.buffer_s,
+                tail=TailPolicy(least_s=translation.tail_least_s, most_s=translation.tail_most_s),
+            ),
+        ),
+        gate=GatePolicy(threshold=vad.threshold, silence_s=vad.silence_s, pre_roll_s=vad.pre_roll_s),
+        defaults=settings.preferences,
+        languages=settings.limits.languages,
+        sessions=settings.limits.sessions_per_room,
+    )
+
+
+async def entrypoint(ctx: JobContext) -> None:
+    """Serves one room until it ends, or until the worker drains."""
+    settings = config.load()
+    metrics = Metrics()
+    draining: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+
+    def on_drain(within_s: float) -> None:
+        if not draining.done():
+            draining.set_result(within_s)
+
+    await ctx.connect(auto_subscribe=AutoSubscribe.SUBSCRIBE_NONE)
+    options = ConnectOptions(
+        api_key=settings.openai_api_key.get_secret_value(), base_url=settings.openai_base_url
+    )
+    async with JobLink(metrics, on_drain).connected(), new_http_session() as http:
+        supervisor = RoomSupervisor(
+            ctx.room, room_policy(settings), Dialler(options, http), metrics, ctx.job.metadata
+        )
+        async with asyncio.TaskGroup() as group:
+            watch = group.create_task(_leave_in_time(supervisor, draining), name="drain")
+            await supervisor.run()
+            watch.cancel()
+    ctx.shutdown("the room was left")
+
+
+async def _leave_in_time(supervisor: RoomSupervisor, draining: "asyncio.Future[float]") -> None:
+    """When the worker drains: the room is served until it is empty or the time is up, then left."""
+    within_s = await draining
+    deadline = monotonic() + within_s
+    supervisor.drain(within_s)
+    while monotonic() < deadline and not supervisor.empty:
+        await asyncio.sleep(min(0.2, max(0.0, deadline - monotonic())))
+    supervisor.leave()

@@ -1,0 +1,119 @@
+"""The link between a worker's main process and its jobs: metrics one way, the order to drain the other.
+
+LiveKit's job processes ignore SIGTERM and are not told that their worker drains, and their metrics stay
+in their own memory. A Unix socket in a private directory carries both, one JSON object a line.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from .metrics import Metrics, Sums, snapshot
+
+logger = logging.getLogger("parley.worker")
+
+PATH_VARIABLE = "_PARLEY_LINK"
+"""How a job learns the socket's path from its parent."""
+REPORT_S = 1.0
+MAX_LINE = 4 * 1024 * 1024
+
+
+class LinkServer:
+    """The main process's end."""
+
+    def __init__(self, sums: Sums) -> None:
+        self._sums = sums
+        self._jobs: dict[int, asyncio.StreamWriter] = {}
+        self._next = 0
+        self._drain_s: float | None = None
+
+    @asynccontextmanager
+    async def serve(self) -> AsyncIterator[None]:
+        """Listens while the context lives; the socket and its directory go with it."""
+        directory = Path(tempfile.mkdtemp(prefix="parley-"))
+        path = directory / "link"
+        server = await asyncio.start_unix_server(self._job, path, limit=MAX_LINE)
+        os.environ[PATH_VARIABLE] = str(path)
+        try:
+            yield
+        finally:
+            os.environ.pop(PATH_VARIABLE, None)
+            server.close()
+            for writer in list(self._jobs.values()):
+                writer.close()
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def drain(self, deadline_s: float) -> None:
+        """Tells all jobs, and those that come later, to leave within `deadline_s`."""
+        self._drain_s = deadline_s
+        for writer in self._jobs.values():
+            self._order(writer)
+
+    def _order(self, writer: asyncio.StreamWriter) -> None:
+        if not writer.is_closing():
+            writer.write(json.dumps({"drain": self._drain_s}).encode() + b"\n")
+
+    async def _job(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        job = self._next = self._next + 1
+        self._jobs[job] = writer
+        if self._drain_s is not None:
+            self._order(writer)
+        try:
+            while line := await reader.readline():
+                self._sums.update(job, json.loads(line))
+        except (ConnectionError, ValueError) as e:
+            logger.warning("a job's report was unreadable: %s", e)
+        finally:
+            del self._jobs[job]
+            self._sums.ended(job)
+            writer.close()
+
+
+class JobLink:
+    """A job's end. Without a path in the environment it reports to nobody."""
+
+    def __init__(self, metrics: Metrics, on_drain: Callable[[float], None]) -> None:
+        self._metrics = metrics
+        self._on_drain = on_drain
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[None]:
+        """Reports while the context lives, and once more at its end."""
+        path = os.environ.get(PATH_VARIABLE)
+        if path is None:
+            yield
+            return
+        reader, writer = await asyncio.open_unix_connection(path)
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._listen(reader)), group.create_task(self._report(writer))]
+                yield
+                for task in tasks:
+                    task.cancel()
+        finally:
+            with suppress(ConnectionError, TimeoutError):  # the main process is gone: nobody to tell
+                async with asyncio.timeout(1):
+                    self._write(writer)
+                    await writer.drain()
+            writer.close()
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        while line := await reader.readline():
+            self._on_drain(float(json.loads(line)["drain"]))
+        self._on_drain(0.0)  # the main process is gone: nobody supervises this job any more
+
+    async def _report(self, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):  # told by _listen
+            while True:
+                self._write(writer)
+                await writer.drain()
+                await asyncio.sleep(REPORT_S)
+
+    def _write(self, writer: asyncio.StreamWriter) -> None:
+        writer.write(json.dumps(snapshot(self._metrics.registry)).encode() + b"\n")

@@ -1,0 +1,1 @@
+"""Audio as synchronous, stateful objects: no I/O, no clock, no loop."""

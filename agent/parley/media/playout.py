@@ -1,0 +1,128 @@
+"""Playout: from bursts of a session's audio to frames that are due, in real time, within a bound."""
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from parley.core.framing import BYTES_PER_S
+
+FRAME_S = 0.02
+FRAME_BYTES = round(BYTES_PER_S * FRAME_S)
+SILENCE = bytes(FRAME_BYTES)
+
+
+@dataclass(frozen=True, slots=True)
+class PlayoutPolicy:
+    """How late, how long and how silent playout may be."""
+
+    most_s: float = 30.0
+    """Audio that may wait; beyond it the oldest is dropped."""
+    late_s: float = 0.06
+    """How long a missing frame is waited for before its time is filled with silence. A frame that
+    is sent this late is bridged by the receiver's jitter buffer, silence inside a word is not."""
+    catch_up_s: float = 0.2
+    """With more than this waiting, silence in the audio is skipped."""
+    silent_peak: int = 32
+    """A frame whose peak stays below this (−60 dBFS) is silence."""
+    keep_silence_s: float = 0.1
+    """Of each silence that is skipped, this much is kept."""
+
+
+class Playout:
+    """One track's queue. `push` as audio arrives; `due` at each tick of the player's clock."""
+
+    def __init__(self, policy: PlayoutPolicy | None = None) -> None:
+        self._policy = policy or PlayoutPolicy()
+        self._frames: deque[tuple[bytes, bool]] = deque()
+        self._partial = bytearray()
+        self._next_due: float | None = None
+        self._silent_run = 0
+        self._paused = False
+        self.silent_s = 0.0
+        """Seconds of silence at the end of what has been played."""
+
+    @property
+    def playing(self) -> bool:
+        """Whether the clock must tick: something was heard and `rest` was not called since."""
+        return self._next_due is not None
+
+    @property
+    def waiting_s(self) -> float:
+        """Seconds of audio that have not been played."""
+        return len(self._frames) * FRAME_S + len(self._partial) / BYTES_PER_S
+
+    def push(self, pcm: bytes, now: float) -> float:
+        """Adds PCM16 mono 24 kHz; returns the seconds that were dropped to stay within the bound."""
+        self._partial += pcm
+        whole = len(self._partial) // FRAME_BYTES
+        if whole:
+            self._split(whole)
+        if self._next_due is None and any(audible for _, audible in self._frames):
+            self._next_due = now
+        excess = len(self._frames) - round(self._policy.most_s / FRAME_S)
+        if excess <= 0:
+            return 0.0
+        for _ in range(excess):
+            self._frames.popleft()
+        return excess * FRAME_S
+
+    def flush(self, now: float) -> None:
+        """The session has ended: what does not fill a frame is filled up and played."""
+        if self._partial:
+            self.push(bytes(-len(self._partial) % FRAME_BYTES), now)
+
+    def due(self, now: float) -> list[bytes]:
+        """The frames to hand to the track now; silence where the session is silent."""
+        frames: list[bytes] = []
+        while self._next_due is not None and self._next_due <= now + 1e-6:
+            frame = self._take()
+            if frame is None:
+                if not self._paused and now - self._next_due < self._policy.late_s:
+                    break
+                self._paused = True
+                frame = SILENCE
+                self.silent_s += FRAME_S
+            frames.append(frame)
+            self._next_due += FRAME_S
+        return frames
+
+    def rest(self) -> None:
+        """Ends playing until audible audio is pushed again. Leading silence of that is not played."""
+        self._next_due = None
+        self._silent_run = 0
+        self._paused = False
+
+    def clear(self) -> float:
+        """Drops everything that waits; returns its seconds."""
+        dropped = self.waiting_s
+        self._frames.clear()
+        self._partial.clear()
+        return dropped
+
+    def _split(self, whole: int) -> None:
+        block = bytes(self._partial[: whole * FRAME_BYTES])
+        del self._partial[: whole * FRAME_BYTES]
+        samples = np.frombuffer(block, dtype=np.int16).reshape(whole, -1)
+        peaks = np.maximum(samples.max(axis=1), -(samples.min(axis=1).astype(np.int32)))
+        for i, peak in enumerate(peaks.tolist()):
+            audible = peak >= self._policy.silent_peak
+            if self._next_due is None and not audible and not self._frames:
+                continue
+            self._frames.append((block[i * FRAME_BYTES : (i + 1) * FRAME_BYTES], audible))
+
+    def _take(self) -> bytes | None:
+        keep = round(self._policy.keep_silence_s / FRAME_S)
+        while self._frames:
+            frame, audible = self._frames.popleft()
+            self._paused = not audible
+            if audible:
+                self._silent_run = 0
+                self.silent_s = 0.0
+                return frame
+            self._silent_run += 1
+            if self._silent_run > keep and len(self._frames) * FRAME_S > self._policy.catch_up_s:
+                continue
+            self.silent_s += FRAME_S
+            return frame
+        return None

@@ -1,0 +1,43 @@
+"""Voice activity: LiveKit's native Silero model, one object per speaker, fed whole windows inline."""
+
+import numpy as np
+from livekit.local_inference import VAD, VAD_WINDOW_SAMPLES
+from numpy.typing import NDArray
+
+from .resample import Resampler24To16
+
+WINDOW_S = VAD_WINDOW_SAMPLES / 16_000
+SILENT_PEAK = 16
+"""Below this peak (−66 dBFS) nobody can be heard: the model is not asked."""
+
+
+class SpeechProbability:
+    """Speech probabilities of a 24 kHz stream, one per 32 ms window."""
+
+    def __init__(self) -> None:
+        self._model = VAD()
+        self._resample = Resampler24To16()
+        self._held: NDArray[np.int16] = np.empty(0, dtype=np.int16)
+        self._was_silent = True
+
+    def push(self, pcm: NDArray[np.int16]) -> list[float]:
+        """int16[n] mono at 24 kHz → P(speech) of each window that is complete now."""
+        if not len(pcm):
+            return []
+        silent = int(pcm.max()) < SILENT_PEAK and int(pcm.min()) > -SILENT_PEAK
+        if silent and self._was_silent:
+            return [0.0] * round(len(pcm) / 24_000 / WINDOW_S)
+        if self._was_silent:
+            self._model.reset()
+        self._was_silent = silent
+        samples = self._resample.push(pcm)
+        if len(self._held):
+            samples = np.concatenate((self._held, samples))
+        whole = len(samples) // VAD_WINDOW_SAMPLES * VAD_WINDOW_SAMPLES
+        self._held = samples[whole:]
+        predict = self._model.predict
+        return [predict(samples[i : i + VAD_WINDOW_SAMPLES]) for i in range(0, whole, VAD_WINDOW_SAMPLES)]
+
+    def close(self) -> None:
+        """Releases the native state."""
+        self._model.close()

@@ -1,0 +1,212 @@
+"""LiveKit's native layer, entered below its Python API where that costs too much.
+
+The one file that touches private API (`_ffi_client`, `_proto`) of the livekit package. Three things
+are done here:
+
+- **one demultiplexer for all audio streams**: the public `AudioStream` hands every frame of every
+  stream to every other stream, so its cost grows with the square of their number;
+- **audio captured without waiting**: the public `capture_frame` awaits a callback that wakes every
+  subscriber of the native event queue, a hundred times a second per track;
+- **text sent in another participant's name in one round trip**.
+
+`native_layer()` returns None where this version of the livekit package is not as expected; callers
+then use the public API (`PublicAudioIn`, `PublicAudioOut`), which does the same for more CPU.
+"""
+
+import asyncio
+import ctypes
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
+from typing import Any
+
+from livekit import rtc
+
+logger = logging.getLogger("parley.room")
+
+OnAudio = Callable[[bytes, float], None]
+"""Called on the loop with PCM16 mono and the monotonic time at which it arrived."""
+
+MAX_PENDING = 2_000
+"""Audio frames that may wait for the loop, all streams together; the oldest are dropped."""
+_MARK = 1 << 48
+"""Request ids of ours start here; the native layer counts its own from 1."""
+
+
+class NativeLayer:
+    """The process's native event queue with a tap in front of it. Create one with `native_layer`."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        from livekit.rtc._ffi_client import FfiClient, FfiHandle
+        from livekit.rtc._proto import audio_frame_pb2, ffi_pb2
+
+        self._client: Any = FfiClient.instance
+        self._handle: Any = FfiHandle
+        self._audio: Any = audio_frame_pb2
+        self._ffi: Any = ffi_pb2
+        self._loop = loop
+        self._streams: dict[int, OnAudio] = {}
+        self._pending: deque[tuple[int, bytes, float]] = deque()
+        self._woken = False
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._last_id = _MARK
+        self.dropped_frames = 0
+        """Frames dropped because the loop did not keep up."""
+        self._put = self._client.queue.put
+        self._client.queue.put = self._tap
+
+    def close(self) -> None:
+        """Takes the tap out."""
+        self._streams.clear()
+        self._client.queue.put = self._put
+
+    # On the native thread.
+
+    def _tap(self, event: Any) -> None:
+        which = event.WhichOneof("message")
+        if which == "audio_stream_event":
+            audio = event.audio_stream_event
+            if audio.stream_handle in self._streams:
+                if audio.HasField("frame_received"):
+                    self._receive(audio.stream_handle, audio.frame_received.frame)
+                return
+        elif which == "capture_audio_frame":
+            if event.capture_audio_frame.async_id > _MARK:
+                return
+        elif which == "send_text" and event.send_text.async_id > _MARK:
+            self._loop.call_soon_threadsafe(self._answer, event.send_text.async_id, event.send_text)
+            return
+        self._put(event)
+
+    def _receive(self, stream: int, buffer: Any) -> None:
+        info = buffer.info
+        pcm = ctypes.string_at(info.data_ptr, info.num_channels * info.samples_per_channel * 2)
+        self._handle(buffer.handle.id).dispose()
+        if len(self._pending) >= MAX_PENDING:
+            self._pending.popleft()
+            self.dropped_frames += 1
+        self._pending.append((stream, pcm, monotonic()))
+        if not self._woken:
+            self._woken = True
+            self._loop.call_soon_threadsafe(self._deliver)
+
+    # On the loop.
+
+    def _deliver(self) -> None:
+        self._woken = False
+        while self._pending:
+            stream, pcm, at = self._pending.popleft()
+            on_audio = self._streams.get(stream)
+            if on_audio is not None:
+                on_audio(pcm, at)
+
+    def _answer(self, request_id: int, answer: Any) -> None:
+        waiting = self._waiting.pop(request_id, None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(answer)
+
+    def open_stream(self, track: rtc.Track, rate_hz: int, frame_ms: int, on_audio: OnAudio) -> "NativeStream":
+        """Starts receiving `track` as mono PCM16 at `rate_hz` in frames of `frame_ms`."""
+        request = self._ffi.FfiRequest()
+        new = request.new_audio_stream
+        new.track_handle = track._ffi_handle.handle
+        new.sample_rate = rate_hz
+        new.num_channels = 1
+        new.frame_size_ms = frame_ms
+        new.queue_size_frames = 100
+        new.type = self._audio.AudioStreamType.AUDIO_STREAM_NATIVE
+        handle = self._client.request(request).new_audio_stream.stream.handle.id
+        self._streams[handle] = on_audio
+        return NativeStream(self, handle)
+
+    def close_stream(self, handle: int) -> None:
+        """Stops a stream; frames of it that wait are not delivered."""
+        if self._streams.pop(handle, None) is not None:
+            self._handle(handle).dispose()
+
+    def capture(self, request: Any) -> None:
+        """Hands a prepared frame to its source; does not wait for the callback."""
+        self._client.request(request)
+
+    def capture_request(self, source: rtc.AudioSource, rate_hz: int, samples: int) -> Any:
+        """A reusable request to capture `samples` mono samples; the caller sets the buffer address."""
+        request = self._ffi.FfiRequest()
+        capture = request.capture_audio_frame
+        capture.source_handle = source._ffi_handle.handle
+        capture.request_async_id = _MARK + 1
+        capture.buffer.sample_rate = rate_hz
+        capture.buffer.num_channels = 1
+        capture.buffer.samples_per_channel = samples
+        return request
+
+    async def send_text(
+        self,
+        room: rtc.Room,
+        text: str,
+        *,
+        topic: str,
+        attributes: Mapping[str, str],
+        to: Sequence[str],
+        sender: str,
+    ) -> None:
+        """Sends one whole text stream to `to`, shown to them as coming from `sender`.
+
+        Raises rtc.StreamError with the SDK's reason. Cancelling stops the wait, not the sending.
+        """
+        self._last_id += 1
+        request_id = self._last_id + 1
+        request = self._ffi.FfiRequest()
+        send = request.send_text
+        send.local_participant_handle = room.local_participant._ffi_handle.handle
+        send.text = text
+        send.request_async_id = request_id
+        send.options.topic = topic
+        send.options.attributes.update(attributes)
+        send.options.destination_identities.extend(to)
+        send.options.sender_identity = sender
+        waiting: asyncio.Future[Any] = self._loop.create_future()
+        self._waiting[request_id] = waiting
+        try:
+            self._client.request(request)
+            answer = await waiting
+        finally:
+            self._waiting.pop(request_id, None)
+        if answer.HasField("error"):
+            raise rtc.StreamError(answer.error.description)
+
+
+class NativeStream:
+    """One stream of the demultiplexer."""
+
+    def __init__(self, layer: NativeLayer, handle: int) -> None:
+        self._layer = layer
+        self._handle = handle
+
+    async def aclose(self) -> None:
+        """Stops it; immediate."""
+        self._layer.close_stream(self._handle)
+
+
+_EXPECTED = {
+    "CaptureAudioFrameRequest": ("request_async_id", "source_handle", "buffer"),
+    "NewAudioStreamRequest": ("frame_size_ms", "queue_size_frames", "track_handle"),
+}
+
+
+def native_layer(loop: asyncio.AbstractEventLoop) -> NativeLayer | None:
+    """The native layer of this process, or None where the livekit package is not as expected."""
+    try:
+        from livekit.rtc._proto import audio_frame_pb2, data_stream_pb2
+
+        for name, fields in _EXPECTED.items():
+            known = getattr(audio_frame_pb2, name).DESCRIPTOR.fields_by_name
+            missing = [field for field in fields if field not in known]
+            if missing:
+                raise AttributeError(f"{name} has no {', '.join(missing)}")
+        if "sender_identity" not in data_stream_pb2.StreamTextOptions.DESCRIPTOR.fields_by_name:
+            raise AttributeError("StreamTextOptions has no sender_identity")
+        return NativeLayer(loop)
+    except (ImportError, AttributeError) as e:
+        logger.warning("livekit %s is not as expected (%s): using its public API", rtc.__version__, e)
+        return None

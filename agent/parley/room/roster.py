@@ -1,0 +1,110 @@
+"""The roster: LiveKit's participants as routing sees them, with the preferences that hold for them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from livekit import rtc
+from parley.core.model import Kind, Participant, Preferences
+from parley.core.preferences import Rejection, from_attributes, from_metadata
+
+WORKER = "parley.worker"
+"""The attribute by which workers know each other."""
+
+_KINDS: Mapping[int, Kind] = {
+    rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD: "standard",
+    rtc.ParticipantKind.PARTICIPANT_KIND_INGRESS: "ingress",
+    rtc.ParticipantKind.PARTICIPANT_KIND_EGRESS: "egress",
+    rtc.ParticipantKind.PARTICIPANT_KIND_SIP: "sip",
+    rtc.ParticipantKind.PARTICIPANT_KIND_AGENT: "agent",
+}
+
+OnRejected = Callable[[str | None, Rejection], None]
+"""Called with the identity it concerns, or None for the room."""
+
+
+class People:
+    """Keeps the roster up to date, one changed participant at a time."""
+
+    def __init__(
+        self,
+        defaults: Preferences,
+        languages: Sequence[str],
+        dispatch_metadata: str,
+        on_rejected: OnRejected,
+    ) -> None:
+        self._languages = languages
+        self._on_rejected = on_rejected
+        self._dispatch, refused = from_metadata(defaults, dispatch_metadata, languages, "dispatch metadata")
+        self._room = self._dispatch
+        self._room_metadata: str | None = None
+        self._told: dict[str, frozenset[Rejection]] = {}
+        self.roster: dict[str, Participant] = {}
+        self._dispatch_refused = refused
+
+    def set_room_metadata(self, metadata: str) -> bool:
+        """Takes the room's defaults; returns whether everybody must be looked at again."""
+        if metadata == self._room_metadata:
+            return False
+        self._room_metadata = metadata
+        for rejection in self._dispatch_refused:
+            self._on_rejected(None, rejection)
+        self._dispatch_refused = ()
+        before = self._room
+        values, refused = from_metadata(self._dispatch, metadata, self._languages, "room metadata")
+        # What cannot be read at all leaves the old defaults in force.
+        whole = any(rejection.key in ("room metadata", "room metadata parley") for rejection in refused)
+        self._room = before if whole else values
+        for rejection in refused:
+            self._on_rejected(None, rejection)
+        return self._room != before
+
+    def update(self, identity: str, participant: rtc.RemoteParticipant | None) -> bool:
+        """Takes a participant as they are now, None if gone; returns whether the roster changed."""
+        old = self.roster.get(identity)
+        if participant is None:
+            self._told.pop(identity, None)
+            return self.roster.pop(identity, None) is not None
+        preferences, refused = from_attributes(
+            self._room,
+            old.preferences if old is not None else None,
+            participant.attributes,
+            self._languages,
+        )
+        told = self._told.get(identity, frozenset())
+        for rejection in refused:
+            if rejection not in told:
+                self._on_rejected(identity, rejection)
+        self._told[identity] = frozenset(refused)
+        kind = _KINDS.get(participant.kind, "standard")
+        if old is None:
+            self.roster[identity] = Participant(identity, kind, preferences)
+        elif old.preferences != preferences or old.kind != kind:
+            self.roster[identity] = replace(old, kind=kind, preferences=preferences)
+        else:
+            return False
+        return True
+
+    @property
+    def people(self) -> int:
+        """How many of the roster are people."""
+        return sum(1 for p in self.roster.values() if p.is_person)
+
+
+def stands_by(room: rtc.Room) -> bool:
+    """Whether another worker was here first: one works, the others wait.
+
+    First is who joined first; two who joined in the same millisecond are told apart by SID.
+    """
+    me = room.local_participant
+    mine = (_joined(me), me.sid)
+    return any(
+        p.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
+        and WORKER in p.attributes
+        and (_joined(p), p.sid) < mine
+        for p in room.remote_participants.values()
+    )
+
+
+def _joined(participant: rtc.Participant) -> float:
+    joined = participant.joined_at
+    return joined.timestamp() if joined is not None else float("inf")

@@ -1,0 +1,386 @@
+"""The supervisor of one room: what changed → roster → routes → plan → bridges, tracks and permissions."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Coroutine, Iterable
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any
+
+from livekit.rtc.participant import PublishTrackError, UnpublishTrackError
+
+from livekit import rtc
+from parley.bridges.credential import Credential
+from parley.bridges.translation import BridgePolicy, Surroundings, TranslationBridge
+from parley.core.language import primary
+from parley.core.model import AUTO, BridgeKey, BridgeSpec, Preferences
+from parley.core.planning import desired, plan
+from parley.core.preferences import Rejection
+from parley.core.routing import routes
+from parley.media.gate import GatePolicy
+from parley.metrics import Metrics
+from parley.ports import Dial, TextKind
+
+from .changes import ROOM, Changes
+from .native import NativeLayer, native_layer
+from .permissions import Permissions, table
+from .roster import People, stands_by
+from .text_output import Captions, RoomNotices, TextOutput
+from .track_input import Ingress
+from .track_output import Player, TrackOutput
+
+logger = logging.getLogger("parley.room")
+
+SETTLE_S = 0.03
+"""Changes that come together are looked at together."""
+PHRASE_S = 8.0
+"""How long a phrase that lives when the room is left may go on."""
+FINISH_S = 45.0
+"""How long what was said may take to come out when the room is left."""
+RESTART_S = 1.0
+GAUGES_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class RoomPolicy:
+    """What a room is told by the settings."""
+
+    bridge: BridgePolicy
+    gate: GatePolicy
+    defaults: Preferences
+    languages: tuple[str, ...]
+    sessions: int
+
+
+@dataclass(slots=True)
+class _Running:
+    """A bridge and what belongs to it."""
+
+    bridge: TranslationBridge
+    output: TrackOutput | None
+    finishing: bool = False
+    task: "asyncio.Task[None] | None" = field(default=None, repr=False)
+
+    @property
+    def spec(self) -> BridgeSpec:
+        return self.bridge.spec
+
+
+class RoomSupervisor:
+    """Owns everything that runs for one room. `run` it once."""
+
+    def __init__(
+        self, room: rtc.Room, policy: RoomPolicy, dial: Dial, metrics: Metrics, dispatch_metadata: str = ""
+    ) -> None:
+        self._room = room
+        self._policy = policy
+        self._metrics = metrics
+        self._changes = Changes()
+        self._layer: NativeLayer | None = native_layer(asyncio.get_running_loop())
+        self._text = TextOutput(room, self._layer)
+        self._notices = RoomNotices(self._text, lambda: room.local_participant.identity)
+        self._permissions = Permissions(room)
+        self._player = Player(metrics)
+        self._people = People(policy.defaults, policy.languages, dispatch_metadata, self._rejected)
+        self._dial = dial
+        self._credential = Credential()
+        self._running: dict[BridgeKey, _Running] = {}
+        self._finishing: list[_Running] = []
+        self._refused: tuple[BridgeKey, ...] = ()
+        self._described = "{}"
+        self._standby = True
+        self._leaving = asyncio.Event()
+        self._group = asyncio.TaskGroup()
+        self._ingress = Ingress(self._layer, policy.gate, self._spawn)
+
+    async def run(self) -> None:
+        """Serves the room until it is gone or `leave` was called. Cancelling it drops what is being said."""
+        self._permissions.apply({})
+        self._changes.listen(self._room)
+        self._room.on("local_track_republished", self._republished)
+        self._changes.add(ROOM)
+        for identity in self._room.remote_participants:
+            self._changes.add(identity)
+        try:
+            async with self._group:
+                background = [
+                    self._spawn(self._player.run(), "player"),
+                    self._spawn(self._text.run(), "text output"),
+                    self._spawn(self._gauges(), "gauges"),
+                ]
+                await self._follow()
+                if not self._changes.closed:
+                    await self._finish()
+                for task in (*background, *(r.task for r in self._all() if r.task is not None)):
+                    task.cancel()
+        finally:
+            self._metrics.rooms.set(0)
+            self._metrics.participants.set(0)
+            await self._ingress.aclose()
+            if self._layer is not None:
+                self._layer.close()
+
+    def drain(self, deadline_s: float) -> None:
+        """Tells the room that the worker will leave when it is empty, or in `deadline_s` at the latest."""
+        self._notices.say(
+            "worker.draining",
+            speaker=None,
+            language=None,
+            detail=f"leaves in {deadline_s:.0f} s at the latest",
+        )
+
+    def leave(self) -> None:
+        """Finish what is being said, tell the room, and return from `run`."""
+        self._leaving.set()
+        self._changes.add(ROOM)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nobody is there to be served."""
+        return not any(
+            p.kind != rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
+            for p in self._room.remote_participants.values()
+        )
+
+    # The loop
+
+    async def _follow(self) -> None:
+        while not self._changes.closed and not self._leaving.is_set():
+            changed = await self._changes.take(SETTLE_S)
+            if self._changes.closed:
+                return
+            await self._reconcile(changed)
+
+    async def _reconcile(self, changed: Iterable[str]) -> None:
+        """One iteration: makes what runs fit what is wanted."""
+        participants = dict(self._room.remote_participants)
+        was_standby, self._standby = self._standby, stands_by(self._room)
+        standby = self._standby
+        if self._people.set_room_metadata(self._room.metadata or "") or was_standby != standby:
+            changed = list(participants)
+        for identity in changed:
+            if identity != ROOM:
+                self._people.update(identity, participants.get(identity))
+        self._metrics.rooms.set(0 if standby else 1)
+        self._metrics.participants.set(0 if standby else self._people.people)
+        wanted = {} if standby else desired(routes(self._people.roster))
+        specs = {key: running.spec for key, running in self._running.items()}
+        change = plan(wanted, specs, self._policy.sessions)
+        for key in change.stop:
+            self._stop(key)
+        for spec in change.change:
+            self._running[spec.key].bridge.change(spec)
+        self._refuse(change.refused)
+        for spec in change.start:
+            self._running[spec.key] = _Running(self._bridge(spec), None)
+        await self._fit_tracks()
+        self._permit()
+        await self._describe()
+        for spec in change.start:
+            if (running := self._running.get(spec.key)) is not None:
+                self._ingress.attach(spec.key, running.bridge)
+                running.task = self._spawn(self._guard(running), f"bridge into {spec.key.language}")
+        await self._ingress.follow({key.speaker for key in self._running}, participants)
+
+    def _bridge(self, spec: BridgeSpec) -> TranslationBridge:
+        captions = Captions(
+            self._text,
+            spec.key,
+            lambda kind: self._readers(bridge, kind),
+            lambda kind: self._track_sid(bridge, kind),
+            lambda: self._spoken(spec.key.speaker),
+        )
+        around = Surroundings(self._dial, captions, self._notices, self._metrics, self._credential)
+        bridge = TranslationBridge(spec, self._policy.bridge, around, None)
+        return bridge
+
+    def _stop(self, key: BridgeKey) -> None:
+        """Nobody wants it any more, or its speaker has gone: what was said still comes out."""
+        running = self._running.pop(key)
+        self._ingress.detach(key)
+        speaker = self._people.roster.get(key.speaker)
+        running.finishing = True
+        if speaker is not None and not speaker.preferences.consent and running.task is not None:
+            running.task.cancel()  # consent withdrawn: what was not sent is not sent
+        running.bridge.finish()
+        self._finishing.append(running)
+
+    async def _guard(self, running: _Running) -> None:
+        """The bulkhead around one bridge: whatever happens in it stays in it."""
+        key = running.spec.key
+        try:
+            await running.bridge.run()
+        except Exception as e:
+            logger.exception("a translation bridge failed")
+            self._metrics.session_failed("translation", type(e).__name__)
+            self._notices.say("session.failed", speaker=key.speaker, language=key.language, detail=str(e))
+            await asyncio.sleep(RESTART_S)
+        finally:
+            self._ended(running)
+            if running.output is not None:
+                await asyncio.shield(self._unpublish(running.output))
+
+    def _ended(self, running: _Running) -> None:
+        if self._running.get(running.spec.key) is running:
+            del self._running[running.spec.key]
+            self._ingress.detach(running.spec.key)
+        if running in self._finishing:
+            self._finishing.remove(running)
+        self._changes.add(ROOM)
+
+    async def _unpublish(self, output: TrackOutput) -> None:
+        try:
+            async with asyncio.timeout(5):
+                await output.unpublish(self._room)
+        except (UnpublishTrackError, TimeoutError) as e:
+            logger.warning("a track could not be unpublished: %s", e or "no answer in 5 s")
+
+    # Tracks
+
+    def _all(self) -> list[_Running]:
+        return [*self._running.values(), *self._finishing]
+
+    async def _fit_tracks(self) -> None:
+        """Publishes a track for each bridge that somebody hears and that has none yet; takes back the rest."""
+        for running in self._running.values():
+            if running.output is not None and not running.spec.listeners:
+                output, running.output, running.bridge.audio = running.output, None, None
+                self._spawn(self._unpublish(output), "unpublish")
+        missing = [r for r in self._running.values() if r.spec.listeners and r.output is None]
+        if not missing:
+            return
+        async with asyncio.TaskGroup() as group:
+            for running in missing:
+                group.create_task(self._publish(running))
+
+    async def _publish(self, running: _Running) -> None:
+        key = running.spec.key
+        output = TrackOutput(self._player, f"parley:{key.speaker}:{key.language}", self._layer, self._metrics)
+        try:
+            await output.publish(self._room)
+        except PublishTrackError as e:
+            await output.unpublish(self._room)
+            self._notices.say("session.failed", speaker=key.speaker, language=key.language, detail=str(e))
+            return
+        running.output = output
+        running.bridge.audio = output
+        if running.bridge.live:
+            output.expect()
+
+    def _permit(self, *, again: bool = False) -> None:
+        roster = self._people.roster
+        tracks = []
+        for running in self._all():
+            if running.output is None:
+                continue
+            language = running.spec.key.language
+            tracks.append(
+                (
+                    running.output.sid,
+                    [
+                        listener
+                        for listener in running.spec.listeners
+                        if listener in roster and roster[listener].preferences.hears == language
+                    ],
+                )
+            )
+        self._permissions.apply(table(tracks), again=again)
+
+    def _republished(self, publication: rtc.LocalTrackPublication, previous_sid: str) -> None:
+        """A full reconnect gave a track a new SID: heard by nobody until the table names it."""
+        self._permit(again=True)
+        self._changes.add(ROOM)
+
+    async def _describe(self) -> None:
+        """Says in the worker's attribute which track is what."""
+        described = json.dumps(
+            {
+                running.output.sid: {
+                    "speaker": running.spec.key.speaker,
+                    "language": running.spec.key.language,
+                    "kind": "translation",
+                }
+                for running in self._all()
+                if running.output is not None
+            },
+            ensure_ascii=False,
+            sort_keys=True,
+        )
+        if described != self._described:
+            self._described = described
+            await self._room.local_participant.set_attributes({"parley.tracks": described})
+
+    # Text
+
+    def _readers(self, bridge: TranslationBridge, kind: TextKind) -> Iterable[str]:
+        roster = self._people.roster
+        wanted = bridge.spec.readers if kind == "translation" else bridge.spec.source_readers
+        return [reader for reader in wanted if reader in roster]
+
+    def _track_sid(self, bridge: TranslationBridge, kind: TextKind) -> str:
+        audio = bridge.audio
+        if kind == "translation" and isinstance(audio, TrackOutput):
+            return audio.sid
+        speaker = self._room.remote_participants.get(bridge.spec.key.speaker)
+        if speaker is None:
+            return ""
+        return next(
+            (p.sid for p in speaker.track_publications.values() if p.kind == rtc.TrackKind.KIND_AUDIO), ""
+        )
+
+    def _spoken(self, identity: str) -> str:
+        speaker = self._people.roster.get(identity)
+        spoken = speaker.preferences.speaks if speaker is not None else AUTO
+        return "" if spoken == AUTO else primary(spoken)
+
+    def _rejected(self, identity: str | None, rejection: Rejection) -> None:
+        if self._standby:
+            return  # the worker that serves the room says it
+        self._notices.say("preference.rejected", speaker=identity, language=None, detail=str(rejection))
+
+    def _refuse(self, refused: tuple[BridgeKey, ...]) -> None:
+        for key in refused:
+            if key not in self._refused:
+                self._notices.say(
+                    "session.refused",
+                    speaker=key.speaker,
+                    language=key.language,
+                    detail=f"the room may have {self._policy.sessions} sessions at a time",
+                )
+        self._refused = refused
+
+    # The end
+
+    async def _finish(self) -> None:
+        """Phrases end, tails play, the room is told."""
+        deadline = monotonic() + PHRASE_S
+        while any(r.bridge.live for r in self._running.values()) and monotonic() < deadline:
+            await asyncio.sleep(0.1)
+        await self._ingress.follow((), dict(self._room.remote_participants))
+        for key in list(self._running):
+            self._stop(key)
+        tasks = [running.task for running in self._all() if running.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=FINISH_S)
+        self._notices.say("worker.left", speaker=None, language=None, detail="no more translation here")
+        try:
+            async with asyncio.timeout(5):
+                await self._text.sent()
+        except TimeoutError:
+            logger.warning("the room could not be told that the worker left")
+
+    async def _gauges(self) -> None:
+        """Keeps the gauges of all queues current."""
+        told = 0
+        while True:
+            await asyncio.sleep(GAUGES_S)
+            running = self._all()
+            self._metrics.waiting("session", sum(r.bridge.waiting_s for r in running))
+            self._metrics.waiting("playout", sum(r.output.waiting_s for r in running if r.output))
+            if self._layer is not None and self._layer.dropped_frames > told:
+                self._metrics.dropped("ingress", (self._layer.dropped_frames - told) * 0.1)
+                told = self._layer.dropped_frames
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
+        return self._group.create_task(work, name=name)

@@ -1,0 +1,176 @@
+"""Ingress: one capture per speaker, whatever runs on it: native stream → VAD → gate → bridges."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from time import monotonic
+from typing import Protocol
+
+import numpy as np
+
+from livekit import rtc
+from parley.bridges.translation import TranslationBridge
+from parley.core.framing import RATE_HZ, seconds
+from parley.core.model import BridgeKey
+from parley.media.gate import GatePolicy, PhraseGate
+from parley.media.vad import SpeechProbability
+
+from .native import NativeLayer, OnAudio
+
+FRAME_MS = 100
+"""Audio is taken from LiveKit in frames of this length: half a frame of the model."""
+
+
+class Stream(Protocol):
+    """An audio stream that delivers until closed."""
+
+    async def aclose(self) -> None: ...
+
+
+class PublicStream:
+    """The same over the public AudioStream, for a livekit package whose native layer is not as expected."""
+
+    def __init__(self, track: rtc.Track, on_audio: OnAudio, spawn: "Spawn") -> None:
+        self._stream = rtc.AudioStream.from_track(
+            track=track, sample_rate=RATE_HZ, num_channels=1, frame_size_ms=FRAME_MS, capacity=20
+        )
+        self._task = spawn(self._read(on_audio), "public audio stream")
+
+    async def _read(self, on_audio: OnAudio) -> None:
+        async for event in self._stream:
+            on_audio(bytes(event.frame.data.cast("B")), monotonic())
+
+    async def aclose(self) -> None:
+        """Ends the reading and the stream."""
+        await self._stream.aclose()
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+
+
+Spawn = Callable[..., "asyncio.Task[None]"]
+
+
+class Microphone:
+    """What one speaker says, to the bridges that translate it."""
+
+    def __init__(self, policy: GatePolicy) -> None:
+        self.bridges: dict[BridgeKey, TranslationBridge] = {}
+        self._gate = PhraseGate(policy)
+        self._speech = SpeechProbability()
+        self._closed = False
+
+    @property
+    def speaking(self) -> bool:
+        """Whether a phrase lives."""
+        return self._gate.open
+
+    def on_audio(self, pcm: bytes, at: float) -> None:
+        """One frame of PCM16 mono 24 kHz that arrived at `at`."""
+        if self._closed:
+            return
+        speaking = self._gate.decide(self._speech.push(np.frombuffer(pcm, dtype=np.int16)))
+        pre_roll = self._gate.pre_roll
+        for bridge in self.bridges.values():
+            bridge.hear(pcm, at, speaking, pre_roll)
+        self._gate.remember(pcm, seconds(len(pcm)))
+
+    def interrupt(self) -> None:
+        """Muted, or the track is gone: the phrase is over, nothing from before is kept."""
+        self._gate.end()
+
+    def close(self) -> None:
+        """Releases the VAD."""
+        self._closed = True
+        self._speech.close()
+
+
+class Ingress:
+    """The microphones of a room: subscribes to those that are wanted, and to nothing else."""
+
+    def __init__(self, layer: NativeLayer | None, policy: GatePolicy, spawn: Spawn) -> None:
+        self._layer = layer
+        self._policy = policy
+        self._spawn = spawn
+        self._microphones: dict[str, Microphone] = {}
+        self._streams: dict[str, tuple[str, Stream]] = {}
+
+    def _microphone(self, identity: str) -> Microphone:
+        """The microphone of a speaker; made when first asked for."""
+        if identity not in self._microphones:
+            self._microphones[identity] = Microphone(self._policy)
+        return self._microphones[identity]
+
+    def attach(self, key: BridgeKey, bridge: TranslationBridge) -> None:
+        """From now on the bridge hears its speaker."""
+        self._microphone(key.speaker).bridges[key] = bridge
+
+    def detach(self, key: BridgeKey) -> None:
+        """The bridge hears nothing more."""
+        if key.speaker in self._microphones:
+            self._microphones[key.speaker].bridges.pop(key, None)
+
+    async def follow(self, wanted: Iterable[str], participants: dict[str, rtc.RemoteParticipant]) -> None:
+        """Makes the subscriptions and streams fit: exactly the `wanted` identities are captured."""
+        wanted = set(wanted)
+        for identity, participant in participants.items():
+            publication = _voice(participant) if identity in wanted else None
+            await self._fit(identity, participant, publication)
+        for identity in [i for i in self._microphones if i not in wanted or i not in participants]:
+            await self._drop(identity)
+            self._microphones.pop(identity).close()
+
+    async def aclose(self) -> None:
+        """Closes every stream and microphone."""
+        for identity in list(self._streams):
+            await self._drop(identity)
+        for microphone in self._microphones.values():
+            microphone.close()
+        self._microphones.clear()
+
+    async def _fit(
+        self,
+        identity: str,
+        participant: rtc.RemoteParticipant,
+        publication: rtc.RemoteTrackPublication | None,
+    ) -> None:
+        sid = publication.sid if publication is not None and publication.track is not None else None
+        running = self._streams.get(identity)
+        if running is not None and running[0] != sid:
+            await self._drop(identity)
+            running = None
+        for other in participant.track_publications.values():
+            if other.kind == rtc.TrackKind.KIND_AUDIO and other is not publication and other.subscribed:
+                other.set_subscribed(False)
+        if publication is None:
+            return
+        if not publication.subscribed:
+            publication.set_subscribed(True)
+        microphone = self._microphone(identity)
+        if publication.muted:
+            microphone.interrupt()
+        if running is None and sid is not None and publication.track is not None:
+            self._streams[identity] = (sid, self._open(publication.track, microphone.on_audio))
+
+    def _open(self, track: rtc.Track, on_audio: OnAudio) -> Stream:
+        if self._layer is None:
+            return PublicStream(track, on_audio, self._spawn)
+        return self._layer.open_stream(track, RATE_HZ, FRAME_MS, on_audio)
+
+    async def _drop(self, identity: str) -> None:
+        running = self._streams.pop(identity, None)
+        if running is not None:
+            await running[1].aclose()
+        if identity in self._microphones:
+            self._microphones[identity].interrupt()
+
+
+def _voice(participant: rtc.RemoteParticipant) -> rtc.RemoteTrackPublication | None:
+    """The track that carries a participant's voice: the microphone, unmuted before muted, newest last."""
+    audio = [p for p in participant.track_publications.values() if p.kind == rtc.TrackKind.KIND_AUDIO]
+    if not audio:
+        return None
+    return max(
+        audio,
+        key=lambda p: (p.source == rtc.TrackSource.SOURCE_MICROPHONE, not p.muted),
+    )
