@@ -8,10 +8,9 @@ import asyncio
 import json
 import logging
 import os
-import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 from .metrics import Metrics, Sums, snapshot
@@ -24,6 +23,21 @@ REPORT_S = 1.0
 MAX_LINE = 4 * 1024 * 1024
 
 
+@contextmanager
+def socket_path() -> Iterator[Path]:
+    """A path for the socket, in a private directory that goes with the context.
+
+    Enter it before anything is forked: jobs find the path in the environment.
+    """
+    with tempfile.TemporaryDirectory(prefix="parley-", ignore_cleanup_errors=True) as directory:
+        path = Path(directory) / "link"
+        os.environ[PATH_VARIABLE] = str(path)
+        try:
+            yield path
+        finally:
+            del os.environ[PATH_VARIABLE]
+
+
 class LinkServer:
     """The main process's end."""
 
@@ -34,20 +48,15 @@ class LinkServer:
         self._drain_s: float | None = None
 
     @asynccontextmanager
-    async def serve(self) -> AsyncIterator[None]:
-        """Listens while the context lives; the socket and its directory go with it."""
-        directory = Path(tempfile.mkdtemp(prefix="parley-"))
-        path = directory / "link"
+    async def serve(self, path: Path) -> AsyncIterator[None]:
+        """Listens on `path` while the context lives."""
         server = await asyncio.start_unix_server(self._job, path, limit=MAX_LINE)
-        os.environ[PATH_VARIABLE] = str(path)
         try:
             yield
         finally:
-            os.environ.pop(PATH_VARIABLE, None)
             server.close()
             for writer in list(self._jobs.values()):
                 writer.close()
-            shutil.rmtree(directory, ignore_errors=True)
 
     def drain(self, deadline_s: float) -> None:
         """Tells all jobs, and those that come later, to leave within `deadline_s`."""

@@ -1,4 +1,4 @@
-"""Logging: one line per record, as text or JSON; values in fields, never a secret, never a spoken word at info."""
+"""Logging: one line per record, as text or JSON; no secret at any level, no spoken word at info."""
 
 import json
 import logging

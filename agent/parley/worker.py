@@ -1,20 +1,23 @@
 """The worker's main process: registers with LiveKit, keeps job processes, answers the operator's probes."""
 
 import asyncio
+import importlib
 import logging
 import multiprocessing
 import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from aiohttp import web
 from livekit.agents import AgentServer, JobRequest
+from livekit.agents.utils import http_context
 from prometheus_client import CollectorRegistry, generate_latest
 
-from . import __version__, job, logs
+from . import __version__, image, job, logs
 from .config import Settings
-from .link import LinkServer
+from .link import LinkServer, socket_path
 from .metrics import Sums
 from .room.roster import WORKER
 
@@ -29,7 +32,12 @@ def run(settings: Settings) -> int:
     logs.set_up(settings.log_level, settings.log_format)
     # The end-of-turn model is 244 MB that translation has no use for; the VAD is loaded by each job.
     os.environ.setdefault("LIVEKIT_AGENTS_PRELOAD_LOCAL_INFERENCE", "0")
-    return asyncio.run(_work(settings))
+    # Jobs are forked from here on: their environment and what they import must be complete.
+    http_context._set_default_cert_env()  # a CA bundle where the system has none
+    importlib.import_module("livekit.agents.ipc._preload")  # the framework's warm-up, once for all jobs
+    with socket_path() as path:
+        image.share()
+        return asyncio.run(_work(settings, path))
 
 
 def _server(settings: Settings) -> AgentServer:
@@ -57,13 +65,13 @@ async def _accept(request: JobRequest) -> None:
     await request.accept(name="Parley", identity=f"parley-{request.id}", attributes={WORKER: __version__})
 
 
-async def _work(settings: Settings) -> int:
+async def _work(settings: Settings, path: Path) -> int:
     server = _server(settings)
     sums = Sums()
     link = LinkServer(sums)
     stop = asyncio.Event()
     _on_signals(stop)
-    async with link.serve(), _http(settings, server, sums):
+    async with link.serve(path), _http(settings, server, sums):
         working = asyncio.create_task(server.run(), name="agent server")
         stopping = asyncio.create_task(stop.wait(), name="stop")
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)

@@ -136,10 +136,14 @@ class TranslationBridge:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
+            lost: RealtimeError | None = None
             try:
                 await self._serve()
             except* RealtimeError as failed:
-                await self._failed(_first(failed))
+                lost = _first(failed)
+            if lost is not None:
+                _pass_on_cancellation()
+                await self._failed(lost)
         if self.audio is not None:
             self.audio.release()
             await self.audio.played()
@@ -321,6 +325,13 @@ class TranslationBridge:
 def _audible(pcm: bytes) -> bool:
     samples = memoryview(pcm).cast("h")
     return max(samples, default=0) >= AUDIBLE_PEAK or min(samples, default=0) <= -AUDIBLE_PEAK
+
+
+def _pass_on_cancellation() -> None:
+    """A task group that failed when it was cancelled tells of the failure alone (Python before 3.13)."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _first(group: BaseExceptionGroup[RealtimeError]) -> RealtimeError:

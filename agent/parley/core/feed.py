@@ -46,6 +46,7 @@ class Feed:
         self._sent = 0
         self._tail = Tail(self._policy.tail)
         self._speaking = False
+        self._ended = False
         self._in_frame = False
         self._onset = False
         self._last_heard = 0.0
@@ -91,7 +92,7 @@ class Feed:
         if not self.live:
             return False
         missing = now - self._last_heard
-        if missing >= MISSING_S:
+        if missing >= MISSING_S and not self._ended:
             self._speaking = False
             self._last_heard = now
             self._push(bytes(int(missing * BYTES_PER_S) // 2 * 2), now, speaking=False)
@@ -158,6 +159,7 @@ class Feed:
         """No more audio will come: what waits is made whole frames; the phrase has ended."""
         if (rest := self._framer.flush()) is not None and self.live:
             self._waiting.append(Frame(rest, now, self._in_frame, self._onset))
+        self._ended = True
         self._speaking = False
         self._in_frame = False
 
@@ -174,6 +176,8 @@ class Feed:
             if self._in_frame:
                 self._onset = False
             self._in_frame = speaking
+        if not self._framer.held_bytes:
+            self._in_frame = False
         self._bound()
 
     def _bound(self) -> None:

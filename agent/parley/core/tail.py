@@ -13,8 +13,9 @@ class TailPolicy:
     """Never longer than this: what the model has not said by then, it says with the next phrase."""
     quiet_s: float = 0.8
     """The output must have been quiet this long."""
-    unknown_span_s: float = 6.0
-    """Ear-voice span assumed until the session has shown its own."""
+    unknown_span_s: float = 9.0
+    """Ear-voice span assumed until the session has shown its own: more than the 8 s that have been reported.
+    Were it less than the truth, the first output would come with the next phrase and be taken for its answer."""
 
 
 class Tail:

@@ -65,7 +65,7 @@ class PhraseGate:
         """Keeps the newest frames, as pre-roll of a phrase that begins after them."""
         self._pre_roll.append((pcm, duration_s))
         self._pre_roll_s += duration_s
-        while self._pre_roll_s - self._pre_roll[0][1] >= self._policy.pre_roll_s - 1e-9:
+        while self._pre_roll and self._pre_roll_s - self._pre_roll[0][1] >= self._policy.pre_roll_s - 1e-9:
             self._pre_roll_s -= self._pre_roll.popleft()[1]
 
     @property

@@ -18,19 +18,24 @@ class PlayoutPolicy:
 
     most_s: float = 30.0
     """Audio that may wait; beyond it the oldest is dropped."""
-    late_s: float = 0.06
-    """How long a missing frame is waited for before its time is filled with silence. A frame that
-    is sent this late is bridged by the receiver's jitter buffer, silence inside a word is not."""
-    catch_up_s: float = 0.2
-    """With more than this waiting, silence in the audio is skipped."""
+    margin_s: float = 0.01
+    """How long the first audio after a rest waits, so that what follows may be this late."""
+    catch_up_s: float = 0.05
+    """When never less than this was waiting for a while, silence in the audio is shortened by it."""
+    watch_s: float = 1.0
+    """That while."""
     silent_peak: int = 32
     """A frame whose peak stays below this (−60 dBFS) is silence."""
     keep_silence_s: float = 0.1
-    """Of each silence that is skipped, this much is kept."""
+    """Of each silence that is shortened, this much is kept."""
 
 
 class Playout:
-    """One track's queue. `push` as audio arrives; `due` at each tick of the player's clock."""
+    """One track's queue. `push` as audio arrives; `due` at each tick of the player's clock.
+
+    Audio that comes too late for its time moves everything behind it: silence takes its place, and from
+    then on that much more is waiting. Silence in the audio is where it is caught up again.
+    """
 
     def __init__(self, policy: PlayoutPolicy | None = None) -> None:
         self._policy = policy or PlayoutPolicy()
@@ -38,7 +43,8 @@ class Playout:
         self._partial = bytearray()
         self._next_due: float | None = None
         self._silent_run = 0
-        self._paused = False
+        self._least_waiting_s = 0.0
+        self._watched_s = 0.0
         self.silent_s = 0.0
         """Seconds of silence at the end of what has been played."""
 
@@ -59,7 +65,8 @@ class Playout:
         if whole:
             self._split(whole)
         if self._next_due is None and any(audible for _, audible in self._frames):
-            self._next_due = now
+            self._next_due = now + self._policy.margin_s
+            self._watch()
         excess = len(self._frames) - round(self._policy.most_s / FRAME_S)
         if excess <= 0:
             return 0.0
@@ -73,17 +80,10 @@ class Playout:
             self.push(bytes(-len(self._partial) % FRAME_BYTES), now)
 
     def due(self, now: float) -> list[bytes]:
-        """The frames to hand to the track now; silence where the session is silent."""
+        """The frames to hand to the track now; silence where the session is silent or late."""
         frames: list[bytes] = []
         while self._next_due is not None and self._next_due <= now + 1e-6:
-            frame = self._take()
-            if frame is None:
-                if not self._paused and now - self._next_due < self._policy.late_s:
-                    break
-                self._paused = True
-                frame = SILENCE
-                self.silent_s += FRAME_S
-            frames.append(frame)
+            frames.append(self._take())
             self._next_due += FRAME_S
         return frames
 
@@ -91,7 +91,6 @@ class Playout:
         """Ends playing until audible audio is pushed again. Leading silence of that is not played."""
         self._next_due = None
         self._silent_run = 0
-        self._paused = False
 
     def clear(self) -> float:
         """Drops everything that waits; returns its seconds."""
@@ -105,24 +104,41 @@ class Playout:
         del self._partial[: whole * FRAME_BYTES]
         samples = np.frombuffer(block, dtype=np.int16).reshape(whole, -1)
         peaks = np.maximum(samples.max(axis=1), -(samples.min(axis=1).astype(np.int32)))
+        if self._next_due is None and not self._frames and int(peaks.max()) < self._policy.silent_peak:
+            return  # nobody waits for silence; within a delta it keeps the words' distance from the next
         for i, peak in enumerate(peaks.tolist()):
             audible = peak >= self._policy.silent_peak
-            if self._next_due is None and not audible and not self._frames:
-                continue
             self._frames.append((block[i * FRAME_BYTES : (i + 1) * FRAME_BYTES], audible))
 
-    def _take(self) -> bytes | None:
-        keep = round(self._policy.keep_silence_s / FRAME_S)
+    def _watch(self) -> None:
+        self._least_waiting_s = self._policy.most_s
+        self._watched_s = 0.0
+
+    def _take(self) -> bytes:
+        """The next frame: audio, the silence in it as far as it is not skipped, or silence for lack of it."""
+        self._least_waiting_s = min(self._least_waiting_s, len(self._frames) * FRAME_S)
+        self._watched_s += FRAME_S
         while self._frames:
             frame, audible = self._frames.popleft()
-            self._paused = not audible
             if audible:
                 self._silent_run = 0
                 self.silent_s = 0.0
                 return frame
             self._silent_run += 1
-            if self._silent_run > keep and len(self._frames) * FRAME_S > self._policy.catch_up_s:
-                continue
-            self.silent_s += FRAME_S
-            return frame
-        return None
+            if not self._skip():
+                self.silent_s += FRAME_S
+                return frame
+        self._watch()
+        self._silent_run += 1
+        self.silent_s += FRAME_S
+        return SILENCE
+
+    def _skip(self) -> bool:
+        """Whether to leave out a frame of silence: enough waited all the while, or far too much does."""
+        policy = self._policy
+        if self._silent_run * FRAME_S <= policy.keep_silence_s:
+            return False
+        behind = self._watched_s >= policy.watch_s and self._least_waiting_s >= policy.catch_up_s
+        if behind:
+            self._least_waiting_s -= FRAME_S
+        return behind or len(self._frames) * FRAME_S > 1.0

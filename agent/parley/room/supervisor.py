@@ -218,7 +218,7 @@ class RoomSupervisor:
             await asyncio.sleep(RESTART_S)
         finally:
             self._ended(running)
-            if running.output is not None:
+            if running.output is not None and not self._leaving.is_set():
                 await asyncio.shield(self._unpublish(running.output))
 
     def _ended(self, running: _Running) -> None:
@@ -242,7 +242,7 @@ class RoomSupervisor:
         return [*self._running.values(), *self._finishing]
 
     async def _fit_tracks(self) -> None:
-        """Publishes a track for each bridge that somebody hears and that has none yet; takes back the rest."""
+        """Publishes a track for each bridge that somebody hears and that has none; takes back the rest."""
         for running in self._running.values():
             if running.output is not None and not running.spec.listeners:
                 output, running.output, running.bridge.audio = running.output, None, None

@@ -1,0 +1,128 @@
+"""What the demo shows: a table that is drawn over itself in a terminal, lines where it is written to a
+file."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rich import box
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from .tally import Tally
+
+_REFRESH_HZ = 4
+
+
+@dataclass(frozen=True)
+class PersonRow:
+    """One person now. `captions`: speaker → the last line read. `span_s`: ear-voice span, None while not
+    known."""
+
+    identity: str
+    language: str
+    speaking: bool
+    captions: Mapping[str, str] = field(default_factory=dict)
+    span_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The whole screen. `title` is the first line: it says whether the API is simulated."""
+
+    title: str
+    status: str = ""
+    notes: tuple[str, ...] = ()
+    people: tuple[PersonRow, ...] = ()
+    sessions: Mapping[str, int] = field(default_factory=dict)
+    cost_usd: Mapping[str, float] = field(default_factory=dict)
+
+
+class View:
+    """Shows snapshots. Use `open_view`."""
+
+    def __init__(self, console: Console, live: Live | None) -> None:
+        self.console = console
+        self._live = live
+        self._said: set[str] = set()
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Draw the snapshot; where the output is no terminal, write the lines that are new."""
+        if self._live:
+            self._live.update(screen(snapshot))
+            return
+        self._once(snapshot.title)
+        for note in snapshot.notes:
+            self._once(note)
+        if snapshot.status:
+            # The seconds of a progress line change all the time; its beginning says what is going on.
+            self._once(snapshot.status.split(" … ")[0])
+
+    def caption(self, listener: str, speaker: str, language: str, text: str) -> None:
+        """A caption that is complete; only lines are written, the table has it already."""
+        if not self._live:
+            self.console.print(Text(f"{listener} reads {speaker} [{language}]: {text}"))
+
+    def _once(self, line: str) -> None:
+        if line not in self._said:
+            self._said.add(line)
+            self.console.print(Text(line))
+
+
+@contextlib.contextmanager
+def open_view(console: Console | None = None) -> Iterator[View]:
+    """A view on the standard output until the block is left; the last screen stays."""
+    console = console or Console(file=sys.stdout, highlight=False)
+    if not console.is_terminal:
+        yield View(console, None)
+        return
+    with Live(console=console, refresh_per_second=_REFRESH_HZ, vertical_overflow="crop") as live:
+        yield View(console, live)
+
+
+def screen(snapshot: Snapshot) -> Group:
+    """A snapshot as rich draws it."""
+    table = Table(box=box.SIMPLE_HEAD, expand=True)
+    table.add_column("", width=1)
+    table.add_column("person", no_wrap=True)
+    table.add_column("speaks", no_wrap=True)
+    table.add_column("reads", ratio=1, no_wrap=True, overflow="ellipsis")
+    table.add_column("span", justify="right", no_wrap=True)
+    for person in snapshot.people:
+        read = Text("   ").join(Text(f"{who}: {text}") for who, text in person.captions.items())
+        span = f"{person.span_s:.1f} s" if person.span_s is not None else "–"
+        table.add_row(
+            Text("●" if person.speaking else " ", "green"), person.identity, person.language, read, span
+        )
+    lines = [Text(snapshot.title, "bold"), *(Text(note) for note in snapshot.notes)]
+    return Group(*lines, table, Text(usage_line(snapshot)), Text(snapshot.status, "dim"))
+
+
+def usage_line(snapshot: Snapshot) -> str:
+    """`sessions: translation 6 · cost 0.0123 USD (list price)`."""
+    kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(snapshot.sessions.items()) if count)
+    return f"sessions: {kinds or 'none'} · cost {sum(snapshot.cost_usd.values()):.4f} USD"
+
+
+def print_tallies(console: Console, rows: Sequence[Tally]) -> None:
+    """The table listener × speaker: words spoken, heard, and what is wrong; the span's median and 95th
+    percentile."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in ("listener", "speaker"):
+        table.add_column(name)
+    for name in ("spoken", "heard", "wrong place", "doubled", "out of order", "span p50", "span p95", ""):
+        table.add_column(name, justify="right")
+    for row in rows:
+        spans = [row.span_s(50), row.span_s(95)]
+        counts = (row.spoken, row.heard, row.wrong_place, row.doubled, row.out_of_order)
+        table.add_row(
+            *(row.listener, row.speaker, *map(str, counts)),
+            *("–" if span is None else f"{span:.2f} s" for span in spans),
+            Text("ok", "green") if row.perfect else Text("NOT OK", "red"),
+        )
+    console.print(table)
