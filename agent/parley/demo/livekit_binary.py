@@ -33,6 +33,7 @@ LEAST_GO = (1, 26)
 
 ENVIRONMENT = "LIVEKIT_SERVER_BIN"
 BUILD_ESTIMATE_S = 95
+_BUILDING = "building-"
 
 Report = Callable[[str], None]
 
@@ -127,6 +128,9 @@ async def livekit_binary(*, report: Report = quiet, environ: Mapping[str, str] |
         target.parent.mkdir(parents=True, exist_ok=True)
         async with _locked(target.with_name("build.lock"), report):
             if not os.access(target, os.X_OK):
+                # The lock is ours: these are of builders that were killed.
+                for left in target.parent.glob(f"{_BUILDING}*"):
+                    shutil.rmtree(left, ignore_errors=True)
                 await _build(go, target, environ, report)
     except OSError as error:
         raise LiveKitServerUnavailable(
@@ -214,7 +218,7 @@ async def _locked(path: Path, report: Report) -> AsyncIterator[None]:
 
 async def _build(go: Go, target: Path, environ: Mapping[str, str], report: Report) -> None:
     """`go install` into a directory beside `target`, then one rename: never half a program in its place."""
-    with tempfile.TemporaryDirectory(prefix="building-", dir=target.parent) as directory:
+    with tempfile.TemporaryDirectory(prefix=_BUILDING, dir=target.parent) as directory:
         settings = _go_environ(go, environ) | {"GOBIN": directory}
         argv: list[str | Path] = [go.program, "install", "-v", f"{MODULE}@v{VERSION}"]
         async with child_process(
