@@ -5,7 +5,7 @@ import json
 import logging
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field
-from time import monotonic
+from time import monotonic, thread_time
 from typing import Any
 
 from livekit.rtc.participant import PublishTrackError, UnpublishTrackError
@@ -138,19 +138,20 @@ class RoomSupervisor:
     @property
     def empty(self) -> bool:
         """Whether nobody is there to be served."""
-        return not any(
-            p.kind != rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
-            for p in self._room.remote_participants.values()
-        )
+        return self._people.people == 0
 
     # The loop
 
     async def _follow(self) -> None:
+        settle_s = SETTLE_S
         while not self._changes.closed and not self._leaving.is_set():
-            changed = await self._changes.take(SETTLE_S)
+            changed = await self._changes.take(settle_s)
             if self._changes.closed:
                 return
+            started = thread_time()
             await self._reconcile(changed)
+            # However fast somebody makes changes, looking at them takes a tenth of a core at most.
+            settle_s = min(1.0, max(SETTLE_S, 10 * (thread_time() - started)))
 
     async def _reconcile(self, changed: Iterable[str]) -> None:
         """One iteration: makes what runs fit what is wanted."""

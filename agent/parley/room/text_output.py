@@ -85,10 +85,12 @@ class TextOutput:
                 logger.warning("a text on %s could not be sent: %s", text.topic, e or type(e).__name__)
 
     async def _send(self, text: Text) -> None:
+        # Half a surrogate pair, which JSON can carry, has no UTF-8.
+        body = text.text.encode(errors="replace").decode()
         if self._layer is not None:
             await self._layer.send_text(
                 self._room,
-                text.text,
+                body,
                 topic=text.topic,
                 attributes=text.attributes,
                 to=text.to,
@@ -101,7 +103,7 @@ class TextOutput:
             destination_identities=list(text.to) or None,
             sender_identity=text.sender,
         )
-        await writer.write(text.text)
+        await writer.write(body)
         await writer.aclose()
 
 

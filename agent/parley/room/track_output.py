@@ -139,6 +139,7 @@ class TrackOutput:
         """See AudioOut."""
         self._expecting = False
         self._playout.flush(monotonic())
+        self._player.add(self)  # the clock mutes it, also where nothing came of what was expected
 
     async def played(self) -> None:
         """See AudioOut."""
