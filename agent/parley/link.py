@@ -75,9 +75,12 @@ class LinkServer:
             self._order(writer)
         try:
             while line := await reader.readline():
-                self._sums.update(job, json.loads(line))
-        except (ConnectionError, ValueError) as e:
-            logger.warning("a job's report was unreadable: %s", e)
+                try:
+                    self._sums.update(job, json.loads(line))
+                except ValueError as e:
+                    logger.warning("a job's report was unreadable: %s", e)
+        except (ConnectionError, ValueError) as e:  # ValueError: a line beyond MAX_LINE
+            logger.warning("a job's reports became unreadable: %s", e)
         finally:
             del self._jobs[job]
             self._sums.ended(job)

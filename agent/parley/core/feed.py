@@ -101,6 +101,8 @@ class Feed:
         self.live = False
         self._framer.flush()
         self._in_frame = False
+        if self._tail.span_s is not None:
+            self._unanswered.clear()  # the tail was long enough for all of it to come out
         return True
 
     def take(self, now: float) -> Frame | None:

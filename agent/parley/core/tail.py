@@ -15,7 +15,7 @@ class TailPolicy:
     """The output must have been quiet this long."""
     unknown_span_s: float = 9.0
     """Ear-voice span assumed until the session has shown its own: more than the 8 s that have been reported.
-    Were it less than the truth, the first output would come with the next phrase and be taken for its answer."""
+    Were it less than the truth, the first output would come with the next phrase and pass for its answer."""
 
 
 class Tail:

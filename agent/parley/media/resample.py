@@ -26,7 +26,7 @@ _FILTER = _phases()
 class Resampler24To16:
     """Streams mono PCM16 from 24 kHz to 16 kHz: three samples in, two out.
 
-    Polyphase windowed sinc, about −0.5 dB at 6 kHz; delay 0.75 ms. Not for listening: it feeds the VAD.
+    Polyphase windowed sinc, about −0.5 dB at 6 kHz; delay 0.67 ms. Not for listening: it feeds the VAD.
     """
 
     def __init__(self) -> None:

@@ -263,6 +263,7 @@ class RoomSupervisor:
         except PublishTrackError as e:
             await output.unpublish(self._room)
             self._notices.say("session.failed", speaker=key.speaker, language=key.language, detail=str(e))
+            asyncio.get_running_loop().call_later(RESTART_S, self._changes.add)
             return
         running.output = output
         running.bridge.audio = output

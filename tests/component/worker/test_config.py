@@ -1,0 +1,262 @@
+"""Settings: every one of them, and what a person reads who mistypes one."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from parley import config
+from parley.config import load
+from parley.core.model import Preferences
+from parley.errors import SettingsError, UnknownSettingError
+
+NEEDED = {
+    "LIVEKIT_URL": "wss://lk.example.com",
+    "LIVEKIT_API_KEY": "key",
+    "LIVEKIT_API_SECRET": "hush-hush-livekit",
+    "OPENAI_API_KEY": "hush-hush-openai",
+}
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("PARLEY_", "LIVEKIT_", "OPENAI_")):
+            monkeypatch.delenv(name)
+    for name, value in NEEDED.items():
+        monkeypatch.setenv(name, value)
+
+
+EVERY = {
+    "OPENAI_BASE_URL": ("http://127.0.0.1:9/v1", "openai_base_url", "http://127.0.0.1:9/v1"),
+    "PARLEY_AGENT_NAME": ("interpreter", "agent_name", "interpreter"),
+    "PARLEY_HTTP_HOST": ("127.0.0.1", "http_host", "127.0.0.1"),
+    "PARLEY_HTTP_PORT": ("0", "http_port", 0),
+    "PARLEY_DRAIN_S": ("12.5", "drain_s", 12.5),
+    "PARLEY_LOG_LEVEL": ("debug", "log_level", "debug"),
+    "PARLEY_LOG_FORMAT": ("json", "log_format", "json"),
+    "PARLEY_TRANSLATION__MODEL": ("m", "translation.model", "m"),
+    "PARLEY_TRANSLATION__ORIGINAL": ("keep", "translation.original", "keep"),
+    "PARLEY_TRANSLATION__LAYOUT": ("per_speaker", "translation.layout", "per_speaker"),
+    "PARLEY_TRANSLATION__MODE": ("simultaneous", "translation.mode", "simultaneous"),
+    "PARLEY_TRANSLATION__IDLE_S": ("7", "translation.idle_s", 7.0),
+    "PARLEY_TRANSLATION__TAIL_LEAST_S": ("2", "translation.tail_least_s", 2.0),
+    "PARLEY_TRANSLATION__TAIL_MOST_S": ("9", "translation.tail_most_s", 9.0),
+    "PARLEY_TRANSLATION__BUFFER_S": ("20", "translation.buffer_s", 20.0),
+    "PARLEY_TRANSLATION__NOISE_REDUCTION": ("far_field", "translation.noise_reduction", "far_field"),
+    "PARLEY_CAPTIONS__MODEL": ("w", "captions.model", "w"),
+    "PARLEY_VAD__THRESHOLD": ("0.7", "vad.threshold", 0.7),
+    "PARLEY_VAD__SILENCE_S": ("1", "vad.silence_s", 1.0),
+    "PARLEY_VAD__PRE_ROLL_S": ("0", "vad.pre_roll_s", 0.0),
+    "PARLEY_LIMITS__LANGUAGES": ("de, fr,,en", "limits.languages", ("de", "fr", "en")),
+    "PARLEY_LIMITS__SESSIONS_PER_ROOM": ("3", "limits.sessions_per_room", 3),
+    "PARLEY_LIMITS__ROOMS": ("2", "limits.rooms", 2),
+    "PARLEY_DEFAULTS__SPEAKS": ("en", "defaults.speaks", "en"),
+    "PARLEY_DEFAULTS__HEARS": ("fr", "defaults.hears", "fr"),
+    "PARLEY_DEFAULTS__CAPTIONS": ("original", "defaults.captions", "original"),
+}
+
+
+def test_this_list_is_complete() -> None:
+    """A setting that is added is added here, and so tested."""
+    assert set(config._known()) == set(EVERY) | set(NEEDED)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_setting_is_read(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    text, path, expected = EVERY[name]
+    monkeypatch.setenv(name, text)
+    value: object = load()
+    for part in path.split("."):
+        value = getattr(value, part)
+    assert value == expected
+
+
+def test_defaults_are_those_documented() -> None:
+    settings = load()
+    assert settings.openai_base_url == "https://api.openai.com/v1"
+    assert (settings.http_port, settings.agent_name, settings.drain_s) == (8080, "", 600.0)
+    assert settings.translation.model == "gpt-realtime-translate"
+    assert settings.preferences == Preferences()
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_what_is_needed_is_named_when_it_is_missing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(name)
+    with pytest.raises(SettingsError) as caught:
+        load()
+    assert caught.value.name == name
+    assert str(caught.value).startswith(f"{name}: not set; needed: ")
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_what_is_needed_is_named_when_it_is_empty(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "")
+    with pytest.raises(SettingsError) as caught:
+        load()
+    assert caught.value.name == name
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LIVEKIT_URL", "localhost:7880"),
+        ("LIVEKIT_URL", "ftp://x"),
+        ("LIVEKIT_URL", "ws://"),
+        ("OPENAI_BASE_URL", "ws://x/v1"),
+        ("PARLEY_HTTP_PORT", "eighty"),
+        ("PARLEY_HTTP_PORT", "65536"),
+        ("PARLEY_HTTP_PORT", "-1"),
+        ("PARLEY_DRAIN_S", "nan"),
+        ("PARLEY_DRAIN_S", "-1"),
+        ("PARLEY_LOG_LEVEL", "loud"),
+        ("PARLEY_LOG_FORMAT", "xml"),
+        ("PARLEY_TRANSLATION__MODEL", ""),
+        ("PARLEY_TRANSLATION__ORIGINAL", "louder"),
+        ("PARLEY_TRANSLATION__IDLE_S", "0"),
+        ("PARLEY_TRANSLATION__TAIL_LEAST_S", "10.1"),
+        ("PARLEY_TRANSLATION__NOISE_REDUCTION", "near"),
+        ("PARLEY_VAD__THRESHOLD", "1"),
+        ("PARLEY_LIMITS__SESSIONS_PER_ROOM", "0"),
+        ("PARLEY_LIMITS__SESSIONS_PER_ROOM", "1.5"),
+    ],
+)
+def test_what_is_not_allowed_is_named_with_what_was_given(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as caught:
+        load()
+    assert (caught.value.name, caught.value.given) == (name, value)
+    assert caught.value.allowed
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "given", "allowed"),
+    [
+        ("PARLEY_LIMITS__LANGUAGES", "de,tlh", "tlh", "de, en, es"),
+        ("PARLEY_LIMITS__LANGUAGES", " , ", "", "de, en, es"),
+        ("PARLEY_DEFAULTS__HEARS", "tlh", "tlh", "original, de"),
+        ("PARLEY_DEFAULTS__SPEAKS", "english!", "english!", "auto or a language tag"),
+    ],
+)
+def test_languages_are_checked(
+    name: str, value: str, given: str, allowed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as caught:
+        load()
+    assert (caught.value.name, caught.value.given) == (name, given)
+    assert caught.value.allowed.startswith(allowed)
+
+
+def test_a_default_must_be_among_the_languages_that_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARLEY_LIMITS__LANGUAGES", "de,en")
+    monkeypatch.setenv("PARLEY_DEFAULTS__HEARS", "fr")
+    with pytest.raises(
+        SettingsError, match="PARLEY_DEFAULTS__HEARS: 'fr' is not allowed; allowed: original, de, en"
+    ):
+        load()
+
+
+def test_a_tail_longer_than_its_most_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARLEY_TRANSLATION__TAIL_LEAST_S", "5")
+    monkeypatch.setenv("PARLEY_TRANSLATION__TAIL_MOST_S", "4")
+    with pytest.raises(
+        SettingsError, match=r"PARLEY_TRANSLATION__TAIL_LEAST_S.*5.*PARLEY_TRANSLATION__TAIL_MOST_S"
+    ):
+        load()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "nearest"),
+    [
+        ("PARLEY_HTTP_PROT", "PARLEY_HTTP_PORT"),
+        ("PARLEY_TRANSLATION_MODEL", "PARLEY_TRANSLATION__MODEL"),
+        ("PARLEY_LIMITS__LANGUAGE", "PARLEY_LIMITS__LANGUAGES"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_nearest(
+    wrong: str, nearest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(wrong, "x")
+    with pytest.raises(UnknownSettingError) as caught:
+        load()
+    assert (caught.value.name, caught.value.allowed) == (wrong, nearest)
+
+
+def test_a_group_cannot_be_given_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARLEY_TRANSLATION", '{"model": "x"}')
+    with pytest.raises(UnknownSettingError, match="PARLEY_TRANSLATION: there is no such setting"):
+        load()
+
+
+def test_settings_are_frozen() -> None:
+    settings = load()
+    with pytest.raises(ValueError, match="frozen"):
+        settings.http_port = 1  # type: ignore[misc]
+    with pytest.raises(ValueError, match="frozen"):
+        settings.vad.threshold = 0.1  # type: ignore[misc]
+
+
+def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "hush" not in repr(load())
+    assert "hush" not in str(load().model_dump())
+    monkeypatch.setenv("PARLEY_HTTP_PORT", "x")
+    with pytest.raises(SettingsError) as caught:
+        load()
+    assert "hush" not in repr(caught.value) + str(caught.value)
+
+
+# As a person sees it
+
+
+def parley(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PARLEY_", "LIVEKIT_", "OPENAI_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "parley", *words],
+        env=clean | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("environment", "line"),
+    [
+        (
+            {},
+            "parley: LIVEKIT_URL: not set; needed: the URL of the LiveKit server, such as wss://livekit.example.com",
+        ),
+        (
+            NEEDED | {"PARLEY_HTTP_PROT": "80"},
+            "parley: PARLEY_HTTP_PROT: there is no such setting; the nearest one is PARLEY_HTTP_PORT",
+        ),
+        (
+            NEEDED | {"PARLEY_LOG_FORMAT": "xml"},
+            "parley: PARLEY_LOG_FORMAT: 'xml' is not allowed; allowed: 'text' or 'json'",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_two(environment: dict[str, str], line: str) -> None:
+    result = parley("start", **environment)
+    assert (result.returncode, result.stdout, result.stderr) == (2, "", line + "\n")
+
+
+def test_the_version() -> None:
+    from parley import __version__
+
+    result = parley("--version")
+    assert (result.returncode, result.stdout) == (0, f"parley {__version__}\n")
+
+
+@pytest.mark.parametrize("words", [[], ["nonsense"], ["start", "--nonsense"]])
+def test_bad_usage_is_status_two_without_a_traceback(words: list[str]) -> None:
+    result = parley(*words)
+    assert result.returncode == 2
+    assert "usage: parley" in result.stderr
+    assert "Traceback" not in result.stderr

@@ -1,0 +1,27 @@
+"""The native layer's capture side, without a track: what is handed to the source is kept, with its time."""
+
+import asyncio
+import ctypes
+from types import SimpleNamespace
+from typing import Any
+
+
+class FakeLayer:
+    """Takes captures as `NativeLayer` does; reads the memory at the address, as the native side would."""
+
+    def __init__(self) -> None:
+        self.blocks: list[tuple[float, bytes]] = []
+        """(loop time, PCM) of each block."""
+
+    def capture_request(self, source: Any, rate_hz: int, samples: int) -> Any:
+        buffer = SimpleNamespace(data_ptr=0, bytes=samples * 2)
+        return SimpleNamespace(capture_audio_frame=SimpleNamespace(buffer=buffer))
+
+    def capture(self, request: Any) -> None:
+        buffer = request.capture_audio_frame.buffer
+        pcm = ctypes.string_at(buffer.data_ptr, buffer.bytes)
+        self.blocks.append((asyncio.get_running_loop().time(), pcm))
+
+    @property
+    def pcm(self) -> bytes:
+        return b"".join(pcm for _, pcm in self.blocks)
