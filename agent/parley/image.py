@@ -50,6 +50,7 @@ def _fork(path: bytes, args: Sequence[str], passfds: Sequence[int]) -> int:
     status = 1
     try:
         _close_all_but({0, 1, 2, *passfds})
+        logging.getLogger().handlers.clear()  # jobs log through the main process
         exec(code, {"__name__": "__main__"})
         status = 0
     finally:

@@ -28,6 +28,7 @@ from parley.core.framing import seconds
 from parley.core.model import BridgeSpec
 from parley.core.retry import RetryPolicy
 from parley.core.transcript import Segmenter
+from parley.media.level import audible
 from parley.metrics import Metrics
 from parley.ports import AudioOut, Dial, Notices, Session, TextKind, TextOut
 
@@ -38,7 +39,6 @@ TICK_S = 0.1
 """How often time is looked at while a phrase or its tail lives."""
 STABLE_S = 10.0
 """A session that lived this long resets the count of failures."""
-AUDIBLE_PEAK = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +243,7 @@ class TranslationBridge:
         match event:
             case OutputAudio(pcm=pcm, elapsed_ms=elapsed_ms):
                 metrics.received(KIND, seconds(len(pcm)))
-                if _audible(pcm):
+                if audible(pcm):
                     self._feed.answered(now, elapsed_ms)
                     if self._onset_at is not None:
                         metrics.ear_voice_span.observe(now - self._onset_at)
@@ -320,11 +320,6 @@ class TranslationBridge:
             language=key.language,
             detail=f"{dropped:.1f} s of speech older than {self._policy.feed.buffer_s:g} s",
         )
-
-
-def _audible(pcm: bytes) -> bool:
-    samples = memoryview(pcm).cast("h")
-    return max(samples, default=0) >= AUDIBLE_PEAK or min(samples, default=0) <= -AUDIBLE_PEAK
 
 
 def _pass_on_cancellation() -> None:

@@ -4,11 +4,12 @@ import numpy as np
 from livekit.local_inference import VAD, VAD_WINDOW_SAMPLES
 from numpy.typing import NDArray
 
+from .level import rms
 from .resample import Resampler24To16
 
 WINDOW_S = VAD_WINDOW_SAMPLES / 16_000
-SILENT_PEAK = 16
-"""Below this peak (−66 dBFS) nobody can be heard: the model is not asked."""
+SILENT_RMS = 32.0
+"""Below this level (−60 dBFS) nobody can be heard: the model is not asked."""
 
 
 class SpeechProbability:
@@ -24,7 +25,7 @@ class SpeechProbability:
         """int16[n] mono at 24 kHz → P(speech) of each window that is complete now."""
         if not len(pcm):
             return []
-        silent = int(pcm.max()) < SILENT_PEAK and int(pcm.min()) > -SILENT_PEAK
+        silent = rms(pcm) < SILENT_RMS
         if silent and self._was_silent:
             return [0.0] * round(len(pcm) / 24_000 / WINDOW_S)
         if self._was_silent:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from livekit import rtc
 from parley.core.model import Kind, Participant, Preferences
-from parley.core.preferences import Rejection, from_attributes, from_metadata
+from parley.core.preferences import KEYS, PREFIX, Rejection, from_attributes, from_metadata
 
 WORKER = "parley.worker"
 """The attribute by which workers know each other."""
@@ -55,6 +55,9 @@ class People:
         whole = any(rejection.key in ("room metadata", "room metadata parley") for rejection in refused)
         self._room = before if whole else values
         for rejection in refused:
+            key = rejection.key.rpartition(PREFIX)[2]
+            if key in KEYS and not whole:
+                self._room = replace(self._room, **{key: getattr(before, key)})
             self._on_rejected(None, rejection)
         return self._room != before
 
