@@ -60,8 +60,13 @@ class _Show:
     def refresh(self) -> None:
         """Draw what is known now."""
         rows = tuple(self._row(name, person) for name, person in self.people.items())
+        usage = self.usage
         self.snapshot = replace(
-            self.snapshot, people=rows, sessions=self.usage.sessions, cost_usd=self.usage.cost_usd
+            self.snapshot,
+            people=rows,
+            sessions=usage.sessions,
+            cost_usd=usage.cost_usd,
+            span_s=usage.span_s,
         )
         self.view.show(self.snapshot)
 

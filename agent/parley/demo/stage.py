@@ -82,12 +82,15 @@ class Usage:
 
     sessions: Mapping[str, int]
     cost_usd: Mapping[str, float]
+    span_s: float | None = None
+    """Ear-voice span, the mean of all phrases so far; None before any."""
 
 
 def usage_of(metrics: str) -> Usage:
-    """Read `parley_sessions{kind}` and `parley_cost_usd_total{kind}` in Prometheus's text format."""
+    """Read sessions, cost and the ear-voice span in Prometheus's text format."""
     sessions: dict[str, int] = {}
     cost: dict[str, float] = {}
+    spans: dict[str, float] = {}
     for family in text_string_to_metric_families(metrics):
         for sample in family.samples:
             kind = sample.labels.get("kind", "")
@@ -95,7 +98,10 @@ def usage_of(metrics: str) -> Usage:
                 sessions[kind] = int(sample.value)
             elif sample.name == "parley_cost_usd_total":
                 cost[kind] = float(sample.value)
-    return Usage(sessions, cost)
+            elif family.name == "parley_ear_voice_span_seconds":
+                spans[sample.name.rpartition("_")[2]] = float(sample.value)
+    phrases = spans.get("count", 0.0)
+    return Usage(sessions, cost, spans["sum"] / phrases if phrases else None)
 
 
 @contextlib.asynccontextmanager

@@ -21,14 +21,12 @@ _REFRESH_HZ = 4
 
 @dataclass(frozen=True)
 class PersonRow:
-    """One person now. `captions`: speaker → the last line read. `span_s`: ear-voice span, None while not
-    known."""
+    """One person now. `captions`: speaker → the last line read."""
 
     identity: str
     language: str
     speaking: bool
     captions: Mapping[str, str] = field(default_factory=dict)
-    span_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -41,6 +39,8 @@ class Snapshot:
     people: tuple[PersonRow, ...] = ()
     sessions: Mapping[str, int] = field(default_factory=dict)
     cost_usd: Mapping[str, float] = field(default_factory=dict)
+    span_s: float | None = None
+    """Ear-voice span, the mean of all phrases so far; None before any."""
 
 
 class View:
@@ -92,21 +92,19 @@ def screen(snapshot: Snapshot) -> Group:
     table.add_column("person", no_wrap=True)
     table.add_column("speaks", no_wrap=True)
     table.add_column("reads", ratio=1, no_wrap=True, overflow="ellipsis")
-    table.add_column("span", justify="right", no_wrap=True)
     for person in snapshot.people:
         read = Text("   ").join(Text(f"{who}: {text}") for who, text in person.captions.items())
-        span = f"{person.span_s:.1f} s" if person.span_s is not None else "–"
-        table.add_row(
-            Text("●" if person.speaking else " ", "green"), person.identity, person.language, read, span
-        )
+        mark = Text("●" if person.speaking else " ", "green")
+        table.add_row(mark, person.identity, person.language, read)
     lines = [Text(snapshot.title, "bold"), *(Text(note) for note in snapshot.notes)]
     return Group(*lines, table, Text(usage_line(snapshot)), Text(snapshot.status, "dim"))
 
 
 def usage_line(snapshot: Snapshot) -> str:
-    """`sessions: translation 6 · cost 0.0123 USD (list price)`."""
+    """`sessions: translation 6 · ear-voice span 1.1 s · cost 0.0123 USD`."""
     kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(snapshot.sessions.items()) if count)
-    return f"sessions: {kinds or 'none'} · cost {sum(snapshot.cost_usd.values()):.4f} USD"
+    span = f"{snapshot.span_s:.1f} s" if snapshot.span_s is not None else "–"
+    return f"sessions: {kinds or 'none'} · ear-voice span {span} · cost {sum(snapshot.cost_usd.values()):.4f} USD"
 
 
 def print_tallies(console: Console, rows: Sequence[Tally]) -> None:

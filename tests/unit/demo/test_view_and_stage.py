@@ -50,9 +50,18 @@ def test_without_a_terminal_every_line_is_written_once() -> None:
 
 def test_the_screen_shows_who_speaks_what_is_read_and_what_it_costs() -> None:
     target, file = console(terminal=True)
-    person = PersonRow("ann", "en", speaking=True, captions={"bruno": "[bold]hello"}, span_s=1.25)
+    person = PersonRow("ann", "en", speaking=True, captions={"bruno": "[bold]hello"})
+    usage = usage_of(
+        'parley_sessions{kind="translation"} 6\n'
+        'parley_cost_usd_total{kind="translation"} 0.25\n'
+        "# TYPE parley_ear_voice_span_seconds histogram\n"
+        "parley_ear_voice_span_seconds_sum 5\n"
+        "parley_ear_voice_span_seconds_count 4\n"
+    )
     target.print(
-        screen(Snapshot("simulated", "playing", (), (person,), {"translation": 6}, {"translation": 0.25}))
+        screen(
+            Snapshot("simulated", "playing", (), (person,), usage.sessions, usage.cost_usd, usage.span_s)
+        )
     )
     text = file.getvalue()
     for part in ("simulated", "●", "ann", "bruno: [bold]hello", "1.2 s", "translation 6", "0.2500 USD"):
