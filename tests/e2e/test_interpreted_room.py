@@ -87,7 +87,7 @@ def _judge(people: dict[str, Person], words: dict[str, tuple[Word, ...]]) -> Non
         if order != list(range(len(words[speaker]))):
             wrong.append(f"{listener} ← {speaker}: {order}")
         spoken = languages_of(recording, heard)
-        if spoken != {LANGUAGES[listener]}:
+        if spoken - {None} != {LANGUAGES[listener]}:  # of a voiceless word the marker may be unsure
             wrong.append(f"{listener} ← {speaker}: in {spoken}")
         assert audible(recording)
     assert not wrong, "\n".join(wrong)

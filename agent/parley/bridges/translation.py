@@ -111,7 +111,7 @@ class TranslationBridge:
         if self._feed.hear(pcm, at, speaking, pre_roll):
             self._wake.set()
         if self._feed.live and not was_live:
-            self._onset_at = at
+            self._onset_at = at - seconds(len(pcm))  # where in this frame is not known
             if self.audio is not None:
                 self.audio.expect()
 

@@ -104,7 +104,8 @@ def usage_line(snapshot: Snapshot) -> str:
     """`sessions: translation 6 · ear-voice span 1.1 s · cost 0.0123 USD`."""
     kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(snapshot.sessions.items()) if count)
     span = f"{snapshot.span_s:.1f} s" if snapshot.span_s is not None else "–"
-    return f"sessions: {kinds or 'none'} · ear-voice span {span} · cost {sum(snapshot.cost_usd.values()):.4f} USD"
+    cost = sum(snapshot.cost_usd.values())
+    return f"sessions: {kinds or 'none'} · ear-voice span {span} · cost {cost:.4f} USD"
 
 
 def print_tallies(console: Console, rows: Sequence[Tally]) -> None:

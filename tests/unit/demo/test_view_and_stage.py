@@ -59,9 +59,7 @@ def test_the_screen_shows_who_speaks_what_is_read_and_what_it_costs() -> None:
         "parley_ear_voice_span_seconds_count 4\n"
     )
     target.print(
-        screen(
-            Snapshot("simulated", "playing", (), (person,), usage.sessions, usage.cost_usd, usage.span_s)
-        )
+        screen(Snapshot("simulated", "playing", (), (person,), usage.sessions, usage.cost_usd, usage.span_s))
     )
     text = file.getvalue()
     for part in ("simulated", "●", "ann", "bruno: [bold]hello", "1.2 s", "translation 6", "0.2500 USD"):
