@@ -22,6 +22,8 @@ PERIOD_S = 0.83
 WORD_S = 0.4
 _TAIL_S = 20.0
 _AUDIBLE_PEAK = 200
+THRESHOLD = 0.55
+"""Of the matched filter: a word with short gaps in it, as a busy machine makes them, still counts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +105,7 @@ async def heard_out(listener: Person, name: str, said: Speech, within_s: float =
     while True:
         for recording in recordings(listener, name):
             tail = recording.pcm[-round(_TAIL_S * SAMPLE_RATE_HZ) :]
-            if await asyncio.to_thread(find_words, tail, SAMPLE_RATE_HZ, (last,)):
+            if await asyncio.to_thread(find_words, tail, SAMPLE_RATE_HZ, (last,), threshold=THRESHOLD):
                 break
         else:
             if time.monotonic() > deadline:
@@ -124,7 +126,7 @@ def words_on(listener: Person, name: str, said: Speech, *others: Speech) -> list
     templates = [*said.words, *(word for other in others for word in other.words)]
     found: list[int] = []
     for recording in recordings(listener, name):
-        heard = find_words(recording.pcm, SAMPLE_RATE_HZ, templates)
+        heard = find_words(recording.pcm, SAMPLE_RATE_HZ, templates, threshold=THRESHOLD)
         found += [h.word_index if h.word_index < len(said.words) else -1 for h in heard]
     return found
 
@@ -150,7 +152,9 @@ def languages_of(recording: Recording, heard: Sequence[Heard]) -> set[str | None
 def search(jobs: Sequence[tuple[Recording, Sequence[Word]]]) -> list[list[Heard]]:
     """`find_words` for many recordings, two at a time. Takes seconds: call it in a thread."""
     with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lambda job: find_words(job[0].pcm, SAMPLE_RATE_HZ, job[1]), jobs))
+        return list(
+            pool.map(lambda job: find_words(job[0].pcm, SAMPLE_RATE_HZ, job[1], threshold=THRESHOLD), jobs)
+        )
 
 
 def audible(recording: Recording) -> bool:

@@ -19,7 +19,9 @@ class PlayoutPolicy:
     most_s: float = 30.0
     """Audio that may wait; beyond it the oldest is dropped."""
     margin_s: float = 0.01
-    """How long the first audio after a rest waits, so that what follows may be this late."""
+    """How long the first audio after a pause waits, so that what follows may be this late; at least."""
+    most_margin_s: float = 0.1
+    """The same, at most: audio that came late inside speech makes it longer, pauses shorten it again."""
     catch_up_s: float = 0.05
     """When never less than this was waiting for a while, silence in the audio is shortened by it."""
     watch_s: float = 1.0
@@ -43,6 +45,8 @@ class Playout:
         self._partial = bytearray()
         self._next_due: float | None = None
         self._silent_run = 0
+        self._margin_s = self._policy.margin_s
+        self._starved = 0
         self._least_waiting_s = 0.0
         self._watched_s = 0.0
         self.silent_s = 0.0
@@ -64,9 +68,12 @@ class Playout:
         whole = len(self._partial) // FRAME_BYTES
         if whole:
             self._split(whole)
-        if self._next_due is None and any(audible for _, audible in self._frames):
-            self._next_due = now + self._policy.margin_s
-            self._watch()
+        if self._next_due is None:
+            if any(audible for _, audible in self._frames):
+                self._next_due = now + self._margin_s
+                self._watch()
+        elif whole and self._starved:
+            self._resume()
         excess = len(self._frames) - round(self._policy.most_s / FRAME_S)
         if excess <= 0:
             return 0.0
@@ -91,6 +98,7 @@ class Playout:
         """Ends playing until audible audio is pushed again. Leading silence of that is not played."""
         self._next_due = None
         self._silent_run = 0
+        self._starved = 0
 
     def clear(self) -> float:
         """Drops everything that waits; returns its seconds."""
@@ -109,6 +117,16 @@ class Playout:
         for i, peak in enumerate(peaks.tolist()):
             audible = peak >= self._policy.silent_peak
             self._frames.append((block[i * FRAME_BYTES : (i + 1) * FRAME_BYTES], audible))
+
+    def _resume(self) -> None:
+        """Audio after none: late, or after a pause, in which a margin can be gained without harm."""
+        policy = self._policy
+        missed_s, self._starved = self._starved * FRAME_S, 0
+        if missed_s <= policy.most_margin_s:
+            self._margin_s = max(self._margin_s, missed_s)
+            return
+        self._frames.extendleft([(SILENCE, False)] * int(self._margin_s / FRAME_S))
+        self._margin_s = max(policy.margin_s, 0.9 * self._margin_s)
 
     def _watch(self) -> None:
         self._least_waiting_s = self._policy.most_s
@@ -129,6 +147,7 @@ class Playout:
                 self.silent_s += FRAME_S
                 return frame
         self._watch()
+        self._starved += 1
         self._silent_run += 1
         self.silent_s += FRAME_S
         return SILENCE
@@ -138,7 +157,9 @@ class Playout:
         policy = self._policy
         if self._silent_run * FRAME_S <= policy.keep_silence_s:
             return False
-        behind = self._watched_s >= policy.watch_s and self._least_waiting_s >= policy.catch_up_s
+        behind = (
+            self._watched_s >= policy.watch_s and self._least_waiting_s >= policy.catch_up_s + self._margin_s
+        )
         if behind:
             self._least_waiting_s -= FRAME_S
         return behind or len(self._frames) * FRAME_S > 1.0

@@ -212,3 +212,32 @@ def test_every_audible_frame_comes_out_once_in_order_however_it_arrives(seed: in
         if at >= len(stream):
             playout.flush(now)
     assert got == sent
+
+
+def test_lateness_inside_speech_makes_the_margin_after_the_next_pause() -> None:
+    playout = Playout(PROMPT)
+    playout.push(frames(0), 0.0)
+    assert [number(pcm) for pcm in play(playout, 0.0, 3)] == [0, None, None]
+    playout.push(frames(1), 0.055)
+    assert [number(pcm) for pcm in play(playout, 0.06, 11)] == [1, *[None] * 10]
+    playout.push(frames(2), 0.275)
+    assert [number(pcm) for pcm in play(playout, 0.28, 4)] == [None, None, 2, None], (
+        "40 ms were needed before"
+    )
+
+
+def test_the_margin_shrinks_again_from_pause_to_pause() -> None:
+    playout = Playout(PROMPT)
+    playout.push(frames(0), 0.0)
+    now = 0.0
+    play(playout, now, 5)
+    playout.push(frames(1), now := now + 0.095)
+    held = []
+    for _ in range(30):
+        play(playout, now, 12)
+        playout.push(frames(2), now := now + 0.24)
+        held.append([number(pcm) for pcm in play(playout, now, 6)].index(2))
+        now += 0.12
+    assert held[0] >= 3
+    assert held[-1] == 0
+    assert held == sorted(held, reverse=True)
