@@ -15,6 +15,8 @@ class GatePolicy:
     """P(speech) from which speech that has begun goes on."""
     onset_windows: int = 2
     """Windows of 32 ms above the threshold, among the last three, that begin a phrase."""
+    sure: float = 0.9
+    """P(speech) of a single window that begins a phrase: every 32 ms of doubt are heard as delay."""
     silence_s: float = 0.5
     """Silence that ends a phrase; shorter pauses are part of it."""
     pre_roll_s: float = 0.4
@@ -49,7 +51,7 @@ class PhraseGate:
                     self._recent.clear()
                 continue
             self._recent.append(p >= policy.threshold)
-            if sum(self._recent) >= policy.onset_windows:
+            if p >= policy.sure or sum(self._recent) >= policy.onset_windows:
                 self._open = True
                 self._quiet_s = 0.0
         return self._open

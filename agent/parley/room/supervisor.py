@@ -27,7 +27,7 @@ from .native import NativeLayer, native_layer
 from .permissions import Permissions, table
 from .roster import People, stands_by
 from .text_output import Captions, RoomNotices, TextOutput
-from .track_input import Ingress
+from .track_input import FRAME_MS, Ingress
 from .track_output import Player, TrackOutput
 
 logger = logging.getLogger("parley.room")
@@ -381,7 +381,7 @@ class RoomSupervisor:
             self._metrics.waiting("session", sum(r.bridge.waiting_s for r in running))
             self._metrics.waiting("playout", sum(r.output.waiting_s for r in running if r.output))
             if self._layer is not None and self._layer.dropped_frames > told:
-                self._metrics.dropped("ingress", (self._layer.dropped_frames - told) * 0.1)
+                self._metrics.dropped("ingress", (self._layer.dropped_frames - told) * FRAME_MS / 1000)
                 told = self._layer.dropped_frames
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":

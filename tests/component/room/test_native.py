@@ -11,7 +11,7 @@ import pytest
 
 from livekit import rtc
 from parley.room.native import NativeLayer, native_layer
-from parley.room.track_input import PublicStream
+from parley.room.track_input import FRAME_MS, PublicStream
 
 RATE = 24_000
 BLOCK = 240
@@ -188,5 +188,5 @@ async def test_the_public_stream_does_the_same(voice: Voice, layer: NativeLayer)
         stream = PublicStream(voice.track, ear, spawn)
         await voice.say(layer, ear.enough)
         await stream.aclose()
-    assert {len(frame) for frame in ear.frames} == {RATE // 10 * 2}
+    assert {len(frame) for frame in ear.frames} == {RATE * FRAME_MS // 1000 * 2}
     assert ear.loudest > 5000

@@ -4,7 +4,7 @@ import pytest
 
 from parley.media.gate import GatePolicy, PhraseGate
 
-LOUD, QUIET = 0.9, 0.05
+LOUD, QUIET = 0.8, 0.05
 POLICY = GatePolicy(threshold=0.5, keep=0.35, onset_windows=2, silence_s=0.5, pre_roll_s=0.4)
 
 
@@ -22,6 +22,8 @@ def gate() -> PhraseGate:
         ([LOUD, QUIET, QUIET, LOUD], False),
         ([0.49, 0.49, 0.49, 0.49], False),
         ([0.5, 0.5], True),
+        ([0.9], True),
+        ([0.89], False),
     ],
 )
 def test_two_of_three_windows_begin_a_phrase(gate: PhraseGate, windows: list[float], opens: bool) -> None:
