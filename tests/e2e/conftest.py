@@ -69,7 +69,7 @@ async def worker(server: LiveKitServer, simulator: CountedSimulator) -> AsyncIte
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """A failure in a run whose microphones ran dry proves nothing: it is run again, and then skipped."""
+    """A failure in a run that was starved proves nothing: it is run again, and then skipped."""
     if item.path.parent != HERE:
         return None
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
@@ -80,7 +80,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         for report in reports:
             if dry and report.failed and report.when == "call":
                 report.outcome = "skipped"
-                report.longrepr = (str(item.path), 0, f"proves nothing, microphones ran dry: {dry}")
+                report.longrepr = (str(item.path), 0, f"proves nothing: {dry}")
     for report in reports:
         if report.failed and VENUE in item.stash:
             report.sections.append(("the shared worker's last words", item.stash[VENUE].worker.log[-4000:]))
@@ -90,7 +90,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 def _starved(item: pytest.Item, reports: list[pytest.TestReport]) -> str:
-    """Which microphones of a failed run ran dry."""
+    """What starved a failed run."""
     failed = any(report.failed and report.when == "call" for report in reports)
     return ", ".join(item.stash[VENUE].starved) if failed and VENUE in item.stash else ""
 

@@ -22,6 +22,7 @@ PERIOD_S = 0.83
 WORD_S = 0.4
 _TAIL_S = 20.0
 _AUDIBLE_PEAK = 200
+_MANGLED = 0.25
 THRESHOLD = 0.55
 """Of the matched filter: a word with short gaps in it, as a busy machine makes them, still counts."""
 
@@ -112,6 +113,7 @@ async def heard_out(listener: Person, name: str, said: Speech, within_s: float =
                 got = [f"{r.duration_s:.1f} s" for r in recordings(listener, name)]
                 found = await asyncio.to_thread(words_on, listener, name, said)
                 got += [f"words {found}", f"events {list(listener.events)}"]
+                got += [f"at its most alike {await asyncio.to_thread(_likeness, listener, name, last)}"]
                 raise AssertionError(f"{listener.identity} never heard {last.text!r} on {name}; got {got}")
             await asyncio.sleep(0.2)
             continue
@@ -119,6 +121,17 @@ async def heard_out(listener: Person, name: str, said: Speech, within_s: float =
     while (track := publication(listener, name)) is not None and not track.muted:
         assert time.monotonic() < deadline + 15, f"{name} goes on after its last word"
         await asyncio.sleep(0.05)
+
+
+def _likeness(listener: Person, name: str, word: Word) -> list[str]:
+    """Where a track comes nearest to a missing word: a mangled word is another fault than a lost one."""
+    heard = [
+        h
+        for r in recordings(listener, name)
+        for h in find_words(r.pcm, SAMPLE_RATE_HZ, (word,), threshold=_MANGLED)
+    ]
+    best = sorted(heard, key=lambda h: -h.score)[:3]
+    return [f"{h.score:.2f} at {h.start_s:.2f} s" for h in best]
 
 
 def words_on(listener: Person, name: str, said: Speech, *others: Speech) -> list[int]:

@@ -63,12 +63,15 @@ class RunningWorker:
         self.directory = directory
         """Where its temporary files are; nothing else is in it."""
         self._log_path = log_path
+        self._log = ""
         self._http = http
 
     @property
     def log(self) -> str:
         """What it has written so far."""
-        return self._log_path.read_text(errors="replace")
+        if self._log_path.exists():
+            self._log = self._log_path.read_text(errors="replace")
+        return self._log
 
     @property
     def processes(self) -> dict[int, str]:

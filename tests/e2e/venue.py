@@ -16,6 +16,7 @@ from parley.demo.livekit_server import LiveKitServer
 from parley.demo.people import Hears, Person
 from parley.simulator import SessionRecord, Simulator, SimulatorOptions
 
+from .contention import FOREIGN_SHARE, Contention
 from .counting import translated
 from .running import KEY, RunningWorker, eventually
 
@@ -56,6 +57,7 @@ class Venue:
         self._rooms: list[str] = []
         self._people: list[Person] = []
         self._before = len(simulator.sessions)
+        self._contention = Contention()
 
     @property
     def sessions(self) -> list[SessionRecord]:
@@ -117,9 +119,14 @@ class Venue:
 
     @property
     def starved(self) -> list[str]:
-        """Microphones that ran dry: a word that is missing then proves nothing."""
+        """Why a word that is missing proves nothing: microphones ran dry, or others took the machine."""
         lost = [(person.identity, sum(stall.lost_s for stall in person.stalls)) for person in self._people]
-        return [f"{identity} for {lost_s:.1f} s" for identity, lost_s in lost if lost_s > STARVED_S]
+        reasons = [
+            f"{identity} ran dry for {lost_s:.1f} s" for identity, lost_s in lost if lost_s > STARVED_S
+        ]
+        if (share := self._contention.share) > FOREIGN_SHARE:
+            reasons.append(f"other processes took {share:.0%} of the machine")
+        return reasons
 
     async def aclose(self) -> None:
         """Ends the rooms, disarms the simulator, and waits until nothing is open there."""

@@ -110,6 +110,9 @@ async def test_a_refused_key_is_said_once_and_words_go_on_when_it_is_mended(
         assert "good" not in r.notices.said[0].detail
         simulator.set_api_keys(None)
         await say(r, TONES_HZ[2:])
+        async with asyncio.timeout(5):
+            while r.notices.events != ["session.failed", "session.recovered"]:
+                await asyncio.sleep(0.01)
         r.bridge.finish()
         await task
     assert tones(bytes(r.audio.pcm)) == list(TONES_HZ)
