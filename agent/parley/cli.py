@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from . import __version__
-from .errors import SettingsError, UnavailableError
+from .errors import AgentError, SettingsError, UnavailableError
 
 
 class _Command(Protocol):
@@ -23,13 +23,24 @@ class _Start:
     """`parley start`."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """It has none: a worker is configured by its environment."""
+        """Voice agents; all else a worker is told by its environment."""
+        parser.add_argument(
+            "--agents",
+            metavar="MODULE_OR_FILE",
+            action="append",
+            default=[],
+            help="registers voice agents; may be given more than once; takes the place of PARLEY_AGENTS",
+        )
 
     def run(self, args: argparse.Namespace) -> int:
-        """Reads the settings, then works until SIGTERM."""
+        """Reads the settings, loads the agents, then works until SIGTERM."""
         from . import config
 
-        settings = config.load()
+        settings = config.load(args.agents)
+        from . import agents
+
+        agents.load_all(settings.agents)
+        agents.check(settings)
         from . import worker
 
         return worker.run(settings)
@@ -77,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = _COMMANDS[chosen][1]() if chosen in _COMMANDS else None
         args = _parser(chosen, command).parse_args(words)
         return command.run(args) if command is not None else 2
-    except SettingsError as e:
+    except (SettingsError, AgentError) as e:
         print(f"parley: {e}", file=sys.stderr)
         return 2
     except UnavailableError as e:

@@ -1,8 +1,10 @@
 """Settings: frozen, grouped, documented field by field; the environment is read here and nowhere else."""
 
 import difflib
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -10,8 +12,9 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from .core.language import OUTPUT_LANGUAGES
-from .core.model import Preferences
-from .core.preferences import Rejection, with_value
+from .core.model import OFF, Preferences
+from .core.preferences import Allowed, Rejection, is_agent_name, with_value
+from .core.usage import LIST_PRICES, Prices
 from .errors import SettingsError, UnknownSettingError
 
 
@@ -19,6 +22,9 @@ def _split(value: object) -> object:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return value
+
+
+_Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
 class _Group(BaseModel):
@@ -55,6 +61,36 @@ class Captions(_Group):
     """Transcribes the speaker's own words inside a translation session, when somebody reads them."""
 
 
+class VoiceAgent(_Group):
+    """PARLEY_VOICE_AGENT__…: what holds for an agent that does not say otherwise when it is registered."""
+
+    model: str = Field("gpt-realtime-2.1", min_length=1)
+    """The voice agent's model, by the API's name."""
+    voice: str = Field("marin", min_length=1)
+    """The API's name of a voice, or the id of a custom one."""
+    transcription_model: str = "gpt-realtime-whisper"
+    """Transcribes what the participant says, for captions and for a session that replaces a lost one;
+    empty: nothing does."""
+    reasoning_effort: Literal["minimal", "low", "medium", "high", "xhigh"] = "low"
+    """How long the model thinks before it answers; more is slower and dearer."""
+    turn_detection: Literal["semantic_vad", "server_vad", "vad"] = "semantic_vad"
+    """Who says that a turn is over: the API by meaning, the API by silence, or Parley's own VAD."""
+    eagerness: Literal["auto", "low", "medium", "high"] = "auto"
+    """How soon `semantic_vad` takes a turn for over: within 8 s, 4 s (`medium` and `auto`) or 2 s."""
+    silence_ms: int = Field(500, ge=100, le=10_000)
+    """Silence that ends a turn under `server_vad` and `vad`, in milliseconds."""
+    noise_reduction: Literal["near_field", "far_field"] | None = None
+    """The API's own noise reduction; none by default: rooms have their own."""
+    max_output_tokens: int | None = Field(None, ge=1, le=4096)
+    """Most tokens of one answer, 1 to 4096; none by default: the model's own bound."""
+    history_items: int = Field(50, ge=0, le=1_000)
+    """Newest items of the conversation that are told again to a session that replaces one."""
+    base_url: str | None = None
+    """Where voice agents reach the API, if not at OPENAI_BASE_URL."""
+    tracing: bool = False
+    """Whether the API's own traces of conversations are on: they hold what was said."""
+
+
 class Vad(_Group):
     """PARLEY_VAD__…"""
 
@@ -69,12 +105,30 @@ class Vad(_Group):
 class Limits(_Group):
     """PARLEY_LIMITS__…"""
 
-    languages: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = OUTPUT_LANGUAGES
+    languages: _Names = OUTPUT_LANGUAGES
     """Languages that may be asked for, comma-separated."""
+    agents: _Names = ()
+    """Voice agents that may be asked for, comma-separated; none named: all that are registered."""
+    say: _Names = ()
+    """Identities that may call the RPC `parley.say`, comma-separated, `*` for everybody. Participants of
+    kind agent always may."""
     sessions_per_room: int = Field(64, ge=1, le=10_000)
     """Sessions that one room may have at a time; what is asked beyond it is refused and announced."""
     rooms: int = Field(50, ge=1, le=10_000)
     """Rooms that this worker takes; one more is left to another worker."""
+    usd_per_room: float | None = Field(None, gt=0, allow_inf_nan=False)
+    """Budget of one room at list prices, in USD; none by default. Spent, its sessions end, announced."""
+    usd_per_participant: float | None = Field(None, gt=0, allow_inf_nan=False)
+    """Budget of one participant's voice agent in one room, in USD; none by default."""
+
+
+class PriceList(_Group):
+    """PARLEY_PRICES__…"""
+
+    file: str = ""
+    """A JSON file of prices that are not the list prices, or of models that Parley does not know, in USD
+    per million tokens, or per minute of audio:
+    `{"gpt-realtime-2.1": {"audio_in": 32}, "gpt-realtime-translate": {"audio_minute": 0.034}}`."""
 
 
 class Defaults(_Group):
@@ -83,6 +137,7 @@ class Defaults(_Group):
     speaks: str = "auto"
     hears: str = "original"
     captions: str = "off"
+    agent: str = "off"
 
 
 class Settings(BaseSettings):
@@ -108,6 +163,8 @@ class Settings(BaseSettings):
     """Address of /livez, /readyz and /metrics."""
     http_port: int = Field(8080, ge=0, le=65_535, validation_alias=AliasChoices("PARLEY_HTTP_PORT"))
     """0 takes a free one, which the log names."""
+    agents: _Names = Field((), validation_alias=AliasChoices("PARLEY_AGENTS"))
+    """Modules or files that register voice agents, comma-separated; `parley start --agents` sets it."""
     drain_s: float = Field(600.0, ge=0, le=86_400, validation_alias=AliasChoices("PARLEY_DRAIN_S"))
     """How long a live room is served on after SIGTERM, in seconds."""
     log_level: Literal["debug", "info", "warning", "error"] = Field(
@@ -117,14 +174,45 @@ class Settings(BaseSettings):
 
     translation: Translation = Translation()
     captions: Captions = Captions()
+    voice_agent: VoiceAgent = VoiceAgent()
     vad: Vad = Vad()
     limits: Limits = Limits()
+    prices: PriceList = PriceList()
     defaults: Defaults = Defaults()
 
     @property
     def preferences(self) -> Preferences:
         """The defaults of a participant who says nothing, checked when the settings were read."""
         return _preferences(self.defaults, self.limits.languages)
+
+    def price_list(self) -> Prices:
+        """OpenAI's list prices, changed by PARLEY_PRICES__FILE. Raises SettingsError for a bad file."""
+        name, path = "PARLEY_PRICES__FILE", self.prices.file
+        if not path:
+            return LIST_PRICES
+        try:
+            changes = json.loads(Path(path).read_bytes())
+            if not isinstance(changes, dict):
+                raise ValueError("no JSON object")
+            return LIST_PRICES.changed(changes)
+        except OSError as e:
+            raise SettingsError(name, path, f"a file that can be read ({e.strerror})") from None
+        except (ValueError, RecursionError) as e:
+            raise SettingsError(name, path, f"a JSON file of prices by model ({e})") from None
+
+    def allowed(self, registered: Sequence[str]) -> Allowed:
+        """What may be asked for, of the voice agents that are `registered`.
+
+        Raises SettingsError where a setting names an agent that is not: which ones there are is known
+        only when PARLEY_AGENTS has been loaded.
+        """
+        for name in self.limits.agents:
+            if name not in registered:
+                raise SettingsError("PARLEY_LIMITS__AGENTS", name, ", ".join(registered))
+        names = self.limits.agents or tuple(registered)
+        if self.preferences.agent not in (OFF, *names):
+            raise SettingsError("PARLEY_DEFAULTS__AGENT", self.preferences.agent, ", ".join((OFF, *names)))
+        return Allowed(self.limits.languages, names)
 
     @classmethod
     def settings_customise_sources(
@@ -151,8 +239,13 @@ def _known() -> tuple[str, ...]:
 
 def _preferences(defaults: Defaults, languages: tuple[str, ...]) -> Preferences:
     result = Preferences()
-    for key in ("speaks", "hears", "captions"):
-        changed = with_value(result, key, getattr(defaults, key), languages)
+    # Whether there is such an agent is not known yet; whether it can be one is.
+    name = defaults.agent.strip().lower()
+    agents = (name,) if is_agent_name(name) else ()
+    if not agents and name not in ("", OFF):
+        raise SettingsError("PARLEY_DEFAULTS__AGENT", defaults.agent, "off, or the name of a voice agent")
+    for key in ("speaks", "hears", "captions", "agent"):
+        changed = with_value(result, key, getattr(defaults, key), Allowed(languages, agents))
         if isinstance(changed, Rejection):
             raise SettingsError(f"PARLEY_DEFAULTS__{key.upper()}", changed.given, changed.allowed)
         result = changed
@@ -188,15 +281,22 @@ _NEEDED = {
 }
 
 
+def _is_http(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
 def _check(settings: Settings) -> None:
     url = urlsplit(settings.livekit_url)
     if url.scheme not in ("ws", "wss", "http", "https") or not url.hostname:
         raise SettingsError("LIVEKIT_URL", settings.livekit_url, "a ws:// or wss:// URL")
-    base = urlsplit(settings.openai_base_url)
-    if base.scheme not in ("http", "https") or not base.hostname:
+    if not _is_http(settings.openai_base_url):
         raise SettingsError(
             "OPENAI_BASE_URL", settings.openai_base_url, "a URL such as https://api.openai.com/v1"
         )
+    voice = settings.voice_agent.base_url
+    if voice is not None and not _is_http(voice):
+        raise SettingsError("PARLEY_VOICE_AGENT__BASE_URL", voice, "a URL such as https://api.openai.com/v1")
     for language in settings.limits.languages:
         if language not in OUTPUT_LANGUAGES:
             raise SettingsError("PARLEY_LIMITS__LANGUAGES", language, ", ".join(OUTPUT_LANGUAGES))
@@ -209,10 +309,21 @@ def _check(settings: Settings) -> None:
             f"at most PARLEY_TRANSLATION__TAIL_MOST_S, {settings.translation.tail_most_s}",
         )
     _preferences(settings.defaults, settings.limits.languages)
+    settings.price_list()
 
 
-def load() -> Settings:
-    """Reads the environment. Raises SettingsError for the first thing that is wrong."""
+def load(agents: Sequence[str] = ()) -> Settings:
+    """Reads the environment. Raises SettingsError for the first thing that is wrong.
+
+    `agents` take the place of PARLEY_AGENTS, for this process and for all that it starts.
+    """
+    if agents:
+        for source in agents:
+            if "," in source:
+                raise SettingsError("PARLEY_AGENTS", source, "names and paths without a comma")
+        os.environ["PARLEY_AGENTS"] = ",".join(
+            str(Path(source).absolute()) if source.endswith(".py") else source for source in agents
+        )
     environment: dict[str, Any] = {k: v for k, v in os.environ.items() if v or k.startswith("PARLEY_")}
     _refuse_unknown(environment)
     try:

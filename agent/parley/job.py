@@ -6,10 +6,11 @@ from time import monotonic
 
 from livekit.agents import AutoSubscribe, JobContext, JobProcess
 
+from livekit import api
 from livekit.plugins.openai_realtime.connection import new_http_session
 from livekit.plugins.openai_realtime.options import ConnectOptions
 
-from . import config
+from . import agents, config
 from .bridges.translation import BridgePolicy
 from .config import Settings
 from .core.feed import FeedPolicy
@@ -17,6 +18,7 @@ from .core.tail import TailPolicy
 from .link import JobLink
 from .media.gate import GatePolicy
 from .metrics import Metrics
+from .room.agents import AgentPolicy
 from .room.dial import Dialler
 from .room.supervisor import RoomPolicy, RoomSupervisor
 
@@ -46,8 +48,22 @@ def room_policy(settings: Settings) -> RoomPolicy:
         ),
         gate=GatePolicy(threshold=vad.threshold, silence_s=vad.silence_s, pre_roll_s=vad.pre_roll_s),
         defaults=settings.preferences,
-        languages=settings.limits.languages,
+        allowed=settings.allowed(agents.names()),
         sessions=settings.limits.sessions_per_room,
+        agents=AgentPolicy(
+            defaults=settings.voice_agent,
+            connect=connect_options(settings),
+            usd_per_participant=settings.limits.usd_per_participant,
+            usd_per_room=settings.limits.usd_per_room,
+            say=settings.limits.say,
+        ),
+    )
+
+
+def connect_options(settings: Settings) -> ConnectOptions:
+    """How to reach the API."""
+    return ConnectOptions(
+        api_key=settings.openai_api_key.get_secret_value(), base_url=settings.openai_base_url
     )
 
 
@@ -62,12 +78,21 @@ async def entrypoint(ctx: JobContext) -> None:
             draining.set_result(within_s)
 
     await ctx.connect(auto_subscribe=AutoSubscribe.SUBSCRIBE_NONE)
-    options = ConnectOptions(
-        api_key=settings.openai_api_key.get_secret_value(), base_url=settings.openai_base_url
-    )
+    agents.load_all(settings.agents)
+
+    async def hang_up(identity: str) -> None:
+        request = api.RoomParticipantIdentity(room=ctx.room.name, identity=identity)
+        await ctx.api.room.remove_participant(request)
+
     async with JobLink(metrics, on_drain).connected(), new_http_session() as http:
         supervisor = RoomSupervisor(
-            ctx.room, room_policy(settings), Dialler(options, http), metrics, ctx.job.metadata
+            ctx.room,
+            room_policy(settings),
+            Dialler(connect_options(settings), http),
+            metrics,
+            ctx.job.metadata,
+            http=http,
+            hang_up=hang_up,
         )
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(_leave_in_time(supervisor, draining), name="drain")

@@ -13,9 +13,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from .core.usage import usd_per_second
+from .core.usage import LIST_PRICES, Prices, Tokens
 
-KINDS = ("translation",)
+KINDS = ("translation", "voice_agent")
+DIRECTIONS = ("input", "input_cached", "output")
+"""Of tokens. `input` are those that are not cached."""
 _SPAN_BUCKETS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0)
 _PATH_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 1.0, 2.5, 5.0, 10.0)
 _CONNECT_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0)
@@ -24,7 +26,8 @@ _CONNECT_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0)
 class Metrics:
     """The series of one job, in a registry of their own. No label carries an identity, a room or a word."""
 
-    def __init__(self) -> None:
+    def __init__(self, prices: Prices = LIST_PRICES) -> None:
+        self.prices = prices
         r = self.registry = CollectorRegistry()
         self.rooms = Gauge("parley_rooms", "Rooms that are served", registry=r)
         self.participants = Gauge("parley_participants", "People in those rooms", registry=r)
@@ -78,6 +81,8 @@ class Metrics:
                 self._connect,
             ):
                 metric.labels(kind)
+        for direction in DIRECTIONS:
+            self._tokens.labels("voice_agent", direction)
         for where in ("ingress", "session", "playout"):
             self._dropped.labels(where)
             self._queue.labels(where)
@@ -100,10 +105,27 @@ class Metrics:
         """A session was lost, refused or reported an error; `reason` is the error's class."""
         self._failures.labels(kind, reason).inc()
 
-    def sent(self, kind: str, model: str, duration_s: float) -> None:
-        """Audio went to a session of `model`: counted, and priced."""
+    def sent(self, kind: str, model: str | None, duration_s: float) -> float:
+        """Audio went to a session of `model`: counted, and priced by the minute; returns its cost in USD.
+
+        `model` is None where audio is charged by tokens, or not at all.
+        """
         self._sent.labels(kind).inc(duration_s)
-        self._cost.labels(kind).inc(duration_s * usd_per_second(model))
+        return 0.0 if model is None else self.transcribed(kind, model, duration_s)
+
+    def transcribed(self, kind: str, model: str, duration_s: float) -> float:
+        """Audio was charged for by the minute, without having been sent for it; returns its cost in USD."""
+        usd = duration_s * self.prices.usd_per_second(model)
+        self._cost.labels(kind).inc(usd)
+        return usd
+
+    def tokens(self, kind: str, usage: Tokens, model: str) -> float:
+        """Tokens of `model` were used: counted, and priced; returns their cost in USD."""
+        for direction, count in zip(DIRECTIONS, (usage.input, usage.cached, usage.output), strict=True):
+            self._tokens.labels(kind, direction).inc(count)
+        usd = self.prices.usd(model, usage)
+        self._cost.labels(kind).inc(usd)
+        return usd
 
     def received(self, kind: str, duration_s: float) -> None:
         """Audio came from a session."""

@@ -103,7 +103,9 @@ class TranslationBridge:
         """Seconds of audio that wait for a session."""
         return self._feed.waiting_s
 
-    def hear(self, pcm: bytes, at: float, speaking: bool, pre_roll: Sequence[bytes]) -> None:
+    def hear(
+        self, pcm: bytes, at: float, speaking: bool, pre_roll: Sequence[bytes], voiced_s: float = 0.0
+    ) -> None:
         """What the speaker's microphone delivered. Called on the loop; never blocks."""
         if self._finishing:
             return

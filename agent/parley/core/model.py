@@ -26,6 +26,8 @@ class Preferences:
     """One of the output languages, `original`, or `off`."""
     consent: bool = True
     """False: this participant's speech goes to no session."""
+    agent: str = OFF
+    """The name of this participant's own voice agent, or `off`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,10 @@
 """Preferences: read from attributes and metadata, refused by name where they make no sense."""
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from .language import is_tag, primary
 from .model import AUTO, OFF, ORIGINAL, Preferences
@@ -12,6 +14,23 @@ MAX_SHOWN = 40
 """Characters of a refused value that are repeated back."""
 MAX_METADATA = 64 * 1024
 """Bytes of metadata that are parsed; a larger one is refused unread."""
+
+_AGENT_NAME = re.compile(r"[a-z0-9_-]{1,40}")
+
+
+def is_agent_name(text: str) -> bool:
+    """Whether a voice agent can have this name: 1 to 40 of a-z, 0-9, `_` and `-`, and not `off`."""
+    return _AGENT_NAME.fullmatch(text) is not None and text != OFF
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What may be asked for in a room."""
+
+    languages: tuple[str, ...]
+    """Output languages, ISO 639-1."""
+    agents: tuple[str, ...] = ()
+    """Names of voice agents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,60 +50,72 @@ def _shown(value: object) -> str:
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
 
 
-def _language(text: str, languages: Sequence[str], *others: str) -> str | None:
-    """`text` as one of `others` or of the languages (a region is dropped), else None."""
-    value = text.strip()
-    if value.lower() in others:
-        return value.lower()
-    return primary(value) if is_tag(value) and primary(value) in languages else None
+def _language(text: str, allowed: Allowed, *others: str) -> str | None:
+    """`text` as one of `others` or of the allowed languages (a region is dropped), else None."""
+    if text.lower() in others:
+        return text.lower()
+    return primary(text) if is_tag(text) and primary(text) in allowed.languages else None
+
+
+def _taken(key: str, text: str, allowed: Allowed) -> str | bool | None:
+    """The value that `text` stands for; None if there is no such key or value."""
+    match key:
+        case "speaks":
+            return AUTO if text.lower() == AUTO else text if is_tag(text) else None
+        case "hears":
+            return _language(text, allowed, ORIGINAL)
+        case "captions":
+            return _language(text, allowed, ORIGINAL, OFF)
+        case "agent":
+            return text.lower() if text.lower() in (OFF, *allowed.agents) else None
+        case "consent":
+            return {"granted": True, "declined": False}.get(text)
+    return None
+
+
+def _choices(key: str, allowed: Allowed) -> str:
+    """What `_taken` takes, in words."""
+    match key:
+        case "speaks":
+            return "auto or a language tag such as en or pt-BR"
+        case "hears":
+            return ", ".join((ORIGINAL, *allowed.languages))
+        case "captions":
+            return ", ".join((OFF, ORIGINAL, *allowed.languages))
+        case "agent":
+            return ", ".join((OFF, *allowed.agents))
+        case "consent":
+            return "granted, declined"
+    return ", ".join(KEYS)
 
 
 def with_value(
-    preferences: Preferences, key: str, value: object, languages: Sequence[str]
+    preferences: Preferences, key: str, value: object, allowed: Allowed
 ) -> Preferences | Rejection:
     """The preferences with one key (without `parley.`) set, or why not.
 
-    `languages` are the output languages that are allowed here. An empty string leaves the
-    preference as it is: LiveKit deletes an attribute by setting it to "".
+    An empty string leaves the preference as it is: LiveKit deletes an attribute by setting it to "".
     """
-    full = PREFIX + key
     if not isinstance(value, str):
-        return Rejection(full, _shown(value), "text")
-    listed = ", ".join(languages)
-    if not value.strip():
+        return Rejection(PREFIX + key, _shown(value), "text")
+    text = value.strip()
+    if not text:
         return preferences
-    if key == "speaks":
-        text = value.strip()
-        if text.lower() == AUTO:
-            return replace(preferences, speaks=AUTO)
-        if is_tag(text):
-            return replace(preferences, speaks=text)
-        return Rejection(full, _shown(value), "auto or a language tag such as en or pt-BR")
-    if key == "hears":
-        language = _language(value, languages, ORIGINAL)
-        if language is not None:
-            return replace(preferences, hears=language)
-        return Rejection(full, _shown(value), f"original, {listed}")
-    if key == "captions":
-        language = _language(value, languages, ORIGINAL, OFF)
-        if language is not None:
-            return replace(preferences, captions=language)
-        return Rejection(full, _shown(value), f"off, original, {listed}")
-    if key == "consent":
-        if value.strip() in ("granted", "declined"):
-            return replace(preferences, consent=value.strip() == "granted")
-        return Rejection(full, _shown(value), "granted, declined")
-    return Rejection(full, _shown(value), "speaks, hears, captions, consent")
+    taken = _taken(key, text, allowed)
+    if taken is None:
+        return Rejection(PREFIX + key, _shown(value), _choices(key, allowed))
+    changes: dict[str, Any] = {key: taken}
+    return replace(preferences, **changes)
 
 
-KEYS = ("speaks", "hears", "captions", "consent")
+KEYS = ("speaks", "hears", "captions", "agent", "consent")
 
 
 def from_attributes(
     base: Preferences,
     old: Preferences | None,
     attributes: Mapping[str, str],
-    languages: Sequence[str],
+    allowed: Allowed,
 ) -> tuple[Preferences, tuple[Rejection, ...]]:
     """A participant's preferences over the room's.
 
@@ -96,7 +127,7 @@ def from_attributes(
         value = attributes.get(PREFIX + key)
         if value is None:
             continue
-        changed = with_value(result, key, value, languages)
+        changed = with_value(result, key, value, allowed)
         if isinstance(changed, Rejection):
             refused.append(changed)
             if old is not None:
@@ -107,7 +138,7 @@ def from_attributes(
 
 
 def from_metadata(
-    base: Preferences, metadata: str, languages: Sequence[str], where: str
+    base: Preferences, metadata: str, allowed: Allowed, where: str
 ) -> tuple[Preferences, tuple[Rejection, ...]]:
     """Defaults from room or dispatch metadata: a JSON object under the key `parley`.
 
@@ -134,7 +165,7 @@ def from_metadata(
     result = base
     refused: list[Rejection] = []
     for key, value in list(values.items())[:32]:
-        changed = with_value(result, str(key)[:MAX_SHOWN], value, languages)
+        changed = with_value(result, str(key)[:MAX_SHOWN], value, allowed)
         if isinstance(changed, Rejection):
             refused.append(replace(changed, key=f"{where} {changed.key}"))
         else:

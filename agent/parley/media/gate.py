@@ -34,6 +34,8 @@ class PhraseGate:
         self._open = False
         self._pre_roll: deque[tuple[bytes, float]] = deque()
         self._pre_roll_s = 0.0
+        self.voiced_s = 0.0
+        """Seconds of voice in the frame that was decided last; none while no phrase lives."""
 
     @property
     def open(self) -> bool:
@@ -43,9 +45,11 @@ class PhraseGate:
     def decide(self, probabilities: Iterable[float]) -> bool:
         """Takes the speech probabilities of one frame; returns whether a phrase lives now."""
         policy = self._policy
+        self.voiced_s = 0.0
         for p in probabilities:
             if self._open:
                 self._quiet_s = 0.0 if p >= policy.keep else self._quiet_s + self._window_s
+                self.voiced_s += self._window_s if p >= policy.keep else 0.0
                 if self._quiet_s >= policy.silence_s:
                     self._open = False
                     self._recent.clear()
@@ -54,6 +58,7 @@ class PhraseGate:
             if p >= policy.sure or sum(self._recent) >= policy.onset_windows:
                 self._open = True
                 self._quiet_s = 0.0
+                self.voiced_s += self._window_s
         return self._open
 
     def end(self) -> None:

@@ -1,11 +1,11 @@
 """The roster: LiveKit's participants as routing sees them, with the preferences that hold for them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from livekit import rtc
 from parley.core.model import Kind, Participant, Preferences
-from parley.core.preferences import KEYS, PREFIX, Rejection, from_attributes, from_metadata
+from parley.core.preferences import KEYS, PREFIX, Allowed, Rejection, from_attributes, from_metadata
 
 WORKER = "parley.worker"
 """The attribute by which workers know each other."""
@@ -28,13 +28,13 @@ class People:
     def __init__(
         self,
         defaults: Preferences,
-        languages: Sequence[str],
+        allowed: Allowed,
         dispatch_metadata: str,
         on_rejected: OnRejected,
     ) -> None:
-        self._languages = languages
+        self._allowed = allowed
         self._on_rejected = on_rejected
-        self._dispatch, refused = from_metadata(defaults, dispatch_metadata, languages, "dispatch metadata")
+        self._dispatch, refused = from_metadata(defaults, dispatch_metadata, allowed, "dispatch metadata")
         self._room = self._dispatch
         self._room_metadata: str | None = None
         self._told: dict[str, frozenset[Rejection]] = {}
@@ -50,7 +50,7 @@ class People:
             self._on_rejected(None, rejection)
         self._dispatch_refused = ()
         before = self._room
-        values, refused = from_metadata(self._dispatch, metadata, self._languages, "room metadata")
+        values, refused = from_metadata(self._dispatch, metadata, self._allowed, "room metadata")
         # What cannot be read at all leaves the old defaults in force.
         whole = any(rejection.key in ("room metadata", "room metadata parley") for rejection in refused)
         self._room = before if whole else values
@@ -71,7 +71,7 @@ class People:
             self._room,
             old.preferences if old is not None else None,
             participant.attributes,
-            self._languages,
+            self._allowed,
         )
         told = self._told.get(identity, frozenset())
         for rejection in refused:

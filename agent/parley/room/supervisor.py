@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from time import monotonic, thread_time
 from typing import Any
 
+import aiohttp
 from livekit.rtc.participant import PublishTrackError, UnpublishTrackError
 
 from livekit import rtc
@@ -16,15 +17,17 @@ from parley.bridges.translation import BridgePolicy, Surroundings, TranslationBr
 from parley.core.language import primary
 from parley.core.model import AUTO, BridgeKey, BridgeSpec, Preferences
 from parley.core.planning import desired, plan
-from parley.core.preferences import Rejection
+from parley.core.preferences import Allowed, Rejection
 from parley.core.routing import routes
 from parley.media.gate import GatePolicy
 from parley.metrics import Metrics
 from parley.ports import Dial, TextKind
 
+from .agents import AgentPolicy, HangUp, RoomAgents
 from .changes import ROOM, Changes
 from .native import NativeLayer, native_layer
 from .permissions import Permissions, table
+from .requests import Requests
 from .roster import People, stands_by
 from .text_output import Captions, RoomNotices, TextOutput
 from .track_input import FRAME_MS, Ingress
@@ -49,8 +52,10 @@ class RoomPolicy:
     bridge: BridgePolicy
     gate: GatePolicy
     defaults: Preferences
-    languages: tuple[str, ...]
+    allowed: Allowed
     sessions: int
+    agents: AgentPolicy | None = None
+    """None: there are no voice agents."""
 
 
 @dataclass(slots=True)
@@ -71,7 +76,15 @@ class RoomSupervisor:
     """Owns everything that runs for one room. `run` it once."""
 
     def __init__(
-        self, room: rtc.Room, policy: RoomPolicy, dial: Dial, metrics: Metrics, dispatch_metadata: str = ""
+        self,
+        room: rtc.Room,
+        policy: RoomPolicy,
+        dial: Dial,
+        metrics: Metrics,
+        dispatch_metadata: str = "",
+        *,
+        http: aiohttp.ClientSession | None = None,
+        hang_up: HangUp | None = None,
     ) -> None:
         self._room = room
         self._policy = policy
@@ -82,7 +95,7 @@ class RoomSupervisor:
         self._notices = RoomNotices(self._text, lambda: room.local_participant.identity)
         self._permissions = Permissions(room)
         self._player = Player(metrics)
-        self._people = People(policy.defaults, policy.languages, dispatch_metadata, self._rejected)
+        self._people = People(policy.defaults, policy.allowed, dispatch_metadata, self._rejected)
         self._dial = dial
         self._credential = Credential()
         self._running: dict[BridgeKey, _Running] = {}
@@ -93,6 +106,30 @@ class RoomSupervisor:
         self._leaving = asyncio.Event()
         self._group = asyncio.TaskGroup()
         self._ingress = Ingress(self._layer, policy.gate, self._spawn)
+        self._agents: RoomAgents | None = None
+        self._requests: Requests | None = None
+        if policy.agents is not None and http is not None:
+            self._agents = RoomAgents(
+                room,
+                policy.agents,
+                http,
+                self._text,
+                self._notices,
+                metrics,
+                self._ingress,
+                self._changes,
+                lambda name, queue: TrackOutput(self._player, name, self._layer, metrics, queue),
+                self._spawn,
+                hang_up,
+            )
+            self._requests = Requests(
+                room,
+                self._agents,
+                policy.agents.say,
+                lambda: self._people.roster,
+                lambda: self._standby,
+                self._spawn,
+            )
 
     async def run(self) -> None:
         """Serves the room until it is gone or `leave` was called. Cancelling it drops what is being said."""
@@ -102,6 +139,8 @@ class RoomSupervisor:
         self._changes.add(ROOM)
         for identity in self._room.remote_participants:
             self._changes.add(identity)
+        if self._requests is not None:
+            self._requests.listen()
         try:
             async with self._group:
                 background = [
@@ -117,6 +156,8 @@ class RoomSupervisor:
         finally:
             self._metrics.rooms.set(0)
             self._metrics.participants.set(0)
+            if self._requests is not None:
+                self._requests.close()
             await self._ingress.aclose()
             if self._layer is not None:
                 self._layer.close()
@@ -176,13 +217,18 @@ class RoomSupervisor:
         for spec in change.start:
             self._running[spec.key] = _Running(self._bridge(spec), None)
         await self._fit_tracks()
+        if self._agents is not None:
+            await self._agents.fit({} if standby else self._people.roster)
         self._permit()
         await self._describe()
         for spec in change.start:
             if (running := self._running.get(spec.key)) is not None:
-                self._ingress.attach(spec.key, running.bridge)
+                self._ingress.attach(spec.key.speaker, spec.key, running.bridge)
                 running.task = self._spawn(self._guard(running), f"bridge into {spec.key.language}")
-        await self._ingress.follow({key.speaker for key in self._running}, participants)
+        heard = {key.speaker for key in self._running}
+        if self._agents is not None:
+            heard |= self._agents.speakers
+        await self._ingress.follow(heard, participants)
 
     def _bridge(self, spec: BridgeSpec) -> TranslationBridge:
         captions = Captions(
@@ -199,7 +245,7 @@ class RoomSupervisor:
     def _stop(self, key: BridgeKey) -> None:
         """Nobody wants it any more, or its speaker has gone: what was said still comes out."""
         running = self._running.pop(key)
-        self._ingress.detach(key)
+        self._ingress.detach(key.speaker, key)
         speaker = self._people.roster.get(key.speaker)
         running.finishing = True
         if speaker is not None and not speaker.preferences.consent and running.task is not None:
@@ -225,7 +271,7 @@ class RoomSupervisor:
     def _ended(self, running: _Running) -> None:
         if self._running.get(running.spec.key) is running:
             del self._running[running.spec.key]
-            self._ingress.detach(running.spec.key)
+            self._ingress.detach(running.spec.key.speaker, running.spec.key)
         if running in self._finishing:
             self._finishing.remove(running)
         self._changes.add(ROOM)
@@ -287,6 +333,8 @@ class RoomSupervisor:
                     ],
                 )
             )
+        for output, want in self._agents.tracks if self._agents is not None else ():
+            tracks.append((output.sid, [listener for listener in want.hears if listener in roster]))
         self._permissions.apply(table(tracks), again=again)
 
     def _republished(self, publication: rtc.LocalTrackPublication, previous_sid: str) -> None:
@@ -296,19 +344,14 @@ class RoomSupervisor:
 
     async def _describe(self) -> None:
         """Says in the worker's attribute which track is what."""
-        described = json.dumps(
-            {
-                running.output.sid: {
-                    "speaker": running.spec.key.speaker,
-                    "language": running.spec.key.language,
-                    "kind": "translation",
-                }
-                for running in self._all()
-                if running.output is not None
-            },
-            ensure_ascii=False,
-            sort_keys=True,
-        )
+        tracks: dict[str, dict[str, str | None]] = {}
+        for running in self._all():
+            if running.output is not None:
+                key = running.spec.key
+                tracks[running.output.sid] = _description(key.speaker, key.language, "translation")
+        for output, want in self._agents.tracks if self._agents is not None else ():
+            tracks[output.sid] = _description(want.beside, None, "agent")
+        described = json.dumps(tracks, ensure_ascii=False, sort_keys=True)
         if described != self._described:
             self._described = described
             await self._room.local_participant.set_attributes({"parley.tracks": described})
@@ -360,6 +403,8 @@ class RoomSupervisor:
         while any(r.bridge.live for r in self._running.values()) and monotonic() < deadline:
             await asyncio.sleep(0.1)
         await self._ingress.follow((), dict(self._room.remote_participants))
+        if self._agents is not None:
+            await self._agents.finish()
         for key in list(self._running):
             self._stop(key)
         tasks = [running.task for running in self._all() if running.task is not None]
@@ -378,7 +423,8 @@ class RoomSupervisor:
         while True:
             await asyncio.sleep(GAUGES_S)
             running = self._all()
-            self._metrics.waiting("session", sum(r.bridge.waiting_s for r in running))
+            waiting_s = self._agents.waiting_s if self._agents is not None else 0.0
+            self._metrics.waiting("session", waiting_s + sum(r.bridge.waiting_s for r in running))
             self._metrics.waiting("playout", sum(r.output.waiting_s for r in running if r.output))
             if self._layer is not None and self._layer.dropped_frames > told:
                 self._metrics.dropped("ingress", (self._layer.dropped_frames - told) * FRAME_MS / 1000)
@@ -386,3 +432,8 @@ class RoomSupervisor:
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
         return self._group.create_task(work, name=name)
+
+
+def _description(speaker: str, language: str | None, kind: str) -> dict[str, str | None]:
+    """One entry of `parley.tracks`."""
+    return {"speaker": speaker, "language": language, "kind": kind}

@@ -1,7 +1,7 @@
 """Ingress: one capture per speaker, whatever runs on it: native stream → VAD → gate → bridges."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextlib import suppress
 from time import monotonic
 from typing import Protocol
@@ -9,9 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from livekit import rtc
-from parley.bridges.translation import TranslationBridge
 from parley.core.framing import RATE_HZ, seconds
-from parley.core.model import BridgeKey
 from parley.media.gate import GatePolicy, PhraseGate
 from parley.media.vad import SpeechProbability
 
@@ -52,11 +50,23 @@ class PublicStream:
 Spawn = Callable[..., "asyncio.Task[None]"]
 
 
+class Hearer(Protocol):
+    """Whoever is fed from a microphone: a translation bridge, a voice agent."""
+
+    def hear(
+        self, pcm: bytes, at: float, speaking: bool, pre_roll: Sequence[bytes], voiced_s: float = 0.0
+    ) -> None:
+        """A frame of PCM16 mono 24 kHz that arrived at `at`, of which `voiced_s` seconds are voice.
+
+        `speaking`: a phrase lives; `pre_roll`: what was captured just before.
+        """
+
+
 class Microphone:
-    """What one speaker says, to the bridges that translate it."""
+    """What one speaker says, to all that listen to it."""
 
     def __init__(self, policy: GatePolicy) -> None:
-        self.bridges: dict[BridgeKey, TranslationBridge] = {}
+        self.hearers: dict[Hashable, Hearer] = {}
         self._gate = PhraseGate(policy)
         self._speech = SpeechProbability()
         self._closed = False
@@ -72,8 +82,8 @@ class Microphone:
             return
         speaking = self._gate.decide(self._speech.push(np.frombuffer(pcm, dtype=np.int16)))
         pre_roll = self._gate.pre_roll
-        for bridge in self.bridges.values():
-            bridge.hear(pcm, at, speaking, pre_roll)
+        for hearer in self.hearers.values():
+            hearer.hear(pcm, at, speaking, pre_roll, self._gate.voiced_s)
         self._gate.remember(pcm, seconds(len(pcm)))
 
     def interrupt(self) -> None:
@@ -102,14 +112,14 @@ class Ingress:
             self._microphones[identity] = Microphone(self._policy)
         return self._microphones[identity]
 
-    def attach(self, key: BridgeKey, bridge: TranslationBridge) -> None:
-        """From now on the bridge hears its speaker."""
-        self._microphone(key.speaker).bridges[key] = bridge
+    def attach(self, speaker: str, key: Hashable, hearer: Hearer) -> None:
+        """From now on the hearer is fed from the speaker's microphone."""
+        self._microphone(speaker).hearers[key] = hearer
 
-    def detach(self, key: BridgeKey) -> None:
-        """The bridge hears nothing more."""
-        if key.speaker in self._microphones:
-            self._microphones[key.speaker].bridges.pop(key, None)
+    def detach(self, speaker: str, key: Hashable) -> None:
+        """The hearer is fed nothing more."""
+        if speaker in self._microphones:
+            self._microphones[speaker].hearers.pop(key, None)
 
     async def follow(self, wanted: Iterable[str], participants: dict[str, rtc.RemoteParticipant]) -> None:
         """Makes the subscriptions and streams fit: exactly the `wanted` identities are captured."""

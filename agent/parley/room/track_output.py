@@ -70,10 +70,32 @@ class _PublicSink:
             await self._source.capture_frame(rtc.AudioFrame(block, RATE_HZ, 1, _BLOCK))
 
 
+class Queue(Protocol):
+    """What a track plays from: `Playout` for translations, `SpeechPlayout` for voice agents."""
+
+    silent_s: float
+
+    @property
+    def playing(self) -> bool: ...
+    @property
+    def waiting_s(self) -> float: ...
+    def push(self, pcm: bytes, now: float) -> float: ...
+    def flush(self, now: float) -> None: ...
+    def due(self, now: float) -> list[bytes]: ...
+    def rest(self) -> None: ...
+
+
 class TrackOutput:
     """One published track. Implements `parley.ports.AudioOut`."""
 
-    def __init__(self, player: "Player", name: str, layer: NativeLayer | None, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        player: "Player",
+        name: str,
+        layer: NativeLayer | None,
+        metrics: Metrics,
+        queue: Queue | None = None,
+    ) -> None:
         self.name = name
         self._player = player
         self._metrics = metrics
@@ -82,7 +104,9 @@ class TrackOutput:
         self._sink: _Sink = (
             _NativeSink(layer, self._source) if layer is not None else _PublicSink(self._source)
         )
-        self._playout = Playout(PlayoutPolicy())
+        self._playout: Queue = queue or Playout(PlayoutPolicy())
+        self.on_played: Callable[[], None] | None = None
+        """Called after frames were handed to the track."""
         self._publication: rtc.LocalTrackPublication | None = None
         self._muted = False
         self._changed_at = -DWELL_S
@@ -125,16 +149,23 @@ class TrackOutput:
         now = monotonic()
         if self._playout.waiting_s == 0:
             self._first_pushed_at = now
-        start = now
+        dropped = self._playout.push(pcm, self.ready(now))
+        if dropped:
+            self._metrics.dropped("playout", dropped)
+        self.wake()
+
+    def ready(self, now: float) -> float:
+        """Wakes the track, if it rests; returns from when on it can be heard."""
         if self._muted:
             self._player.add(self)
             self._unmute(now)
-        if not self._playout.playing:
-            unmuted_at = self._changed_at + (DWELL_S if self._muted else 0.0)
-            start = max(now, unmuted_at + LEAD_S)
-        dropped = self._playout.push(pcm, start)
-        if dropped:
-            self._metrics.dropped("playout", dropped)
+        if self._playout.playing:
+            return now
+        unmuted_at = self._changed_at + (DWELL_S if self._muted else 0.0)
+        return max(now, unmuted_at + LEAD_S)
+
+    def wake(self) -> None:
+        """There is something to play that was not pushed just now."""
         if self._playout.playing:
             self._resting.clear()
             self._player.add(self)
@@ -159,7 +190,10 @@ class TrackOutput:
         if self._first_pushed_at is not None:
             self._metrics.egress.observe(now - self._first_pushed_at)
             self._first_pushed_at = None
-        return self._sink.write(b"".join(frames))
+        written = self._sink.write(b"".join(frames))
+        if self.on_played is not None:
+            self.on_played()
+        return written
 
     def idle(self, now: float) -> bool:
         """Lets the track rest if nothing is left to play; returns whether the clock may forget it."""

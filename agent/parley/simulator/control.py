@@ -4,6 +4,7 @@ faults.
 GET /healthz                                200 while it serves
 GET /simulator/sessions                     {"connections_open", "audio_received_s", "sessions": […]}
 GET | POST | DELETE /simulator/faults       POST takes a JSON object with the fields of `Fault`
+GET | POST | DELETE /simulator/script       POST takes {"turns": […]}, objects with the fields of `Turn`
 POST /simulator/api_keys                    {"api_keys": ["…"] | null}
 """
 
@@ -15,6 +16,8 @@ from aiohttp import web
 
 from .faults import Faults, fault_from_json
 from .records import SessionRecord
+from .script import Script
+from .turns import Turn, turn_from_json
 
 __all__ = ["Controlled", "add_routes"]
 
@@ -23,6 +26,7 @@ class Controlled(Protocol):
     """What the routes need of the simulator."""
 
     faults: Faults
+    script: Script
 
     @property
     def sessions(self) -> list[SessionRecord]: ...
@@ -74,7 +78,24 @@ def add_routes(app: web.Application, simulator: Controlled) -> None:
         simulator.set_api_keys(keys)
         return web.json_response({"api_keys": None if keys is None else len(keys)})
 
+    async def script(_: web.Request) -> web.Response:
+        return web.json_response({"turns": _turns(simulator.script)})
+
+    async def add_turns(request: web.Request) -> web.Response:
+        try:
+            simulator.script.add(*_given_turns(await _body(request)))
+        except ValueError as error:
+            return _bad(error)
+        return web.json_response({"turns": _turns(simulator.script)}, status=201)
+
+    async def clear_script(_: web.Request) -> web.Response:
+        simulator.script.clear()
+        return web.json_response({"turns": []})
+
     app.router.add_get("/healthz", healthz)
+    app.router.add_get("/simulator/script", script)
+    app.router.add_post("/simulator/script", add_turns)
+    app.router.add_delete("/simulator/script", clear_script)
     app.router.add_get("/simulator/sessions", sessions)
     app.router.add_get("/simulator/faults", faults)
     app.router.add_post("/simulator/faults", add_fault)
@@ -99,6 +120,26 @@ def _api_keys(body: Any) -> list[str] | None:
     if not isinstance(keys, list) or not all(isinstance(key, str) and key for key in keys):
         raise ValueError("api_keys: got something else, allowed: null or a list of texts that are not empty")
     return keys
+
+
+def _given_turns(body: Any) -> list[Turn]:
+    if not isinstance(body, dict) or set(body) != {"turns"} or not isinstance(body["turns"], list):
+        raise ValueError("turns: got something else, allowed: an object with the one field turns, a list")
+    return [turn_from_json(turn) for turn in body["turns"]]
+
+
+def _turns(script: Script) -> list[dict[str, Any]]:
+    """The turns that wait, as far as they are JSON."""
+    found = []
+    for turn, left in script.waiting:
+        plain = {
+            name: getattr(turn, name)
+            for name in ("say", "preamble", "failure", "latency_s", "wait_s", "times")
+        }
+        calls = [asdict(call) for call in turn.calls]
+        when = turn.when if isinstance(turn.when, str | None) else "a predicate"
+        found.append({**plain, "calls": calls, "when": when, "left": left})
+    return found
 
 
 def _bad(error: ValueError) -> web.Response:

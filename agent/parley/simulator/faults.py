@@ -11,6 +11,7 @@ from .voice import LANGUAGES
 __all__ = ["Fault", "Faults", "fault_from_json"]
 
 Kind = Literal["drop", "close", "stall", "error", "refuse", "expire", "slow", "silent"]
+Session = Literal["translation", "conversation"]
 KINDS: tuple[str, ...] = get_args(Kind)
 _STATUSES = {
     401: ("invalid_api_key", "Incorrect API key provided."),
@@ -34,11 +35,16 @@ class Fault:
 
     kind: Kind
     language: str | None = None
-    """Only sessions that a `session.update` has set to this output language; not for `refuse`."""
+    """Only sessions that a `session.update` has set to this output language; not for `refuse`, and never a
+    conversation."""
     after_s: float = 0.0
     """Seconds from the session's opening."""
     after_audio_s: float = 0.0
     """Seconds of audio received."""
+    after_sent_s: float = 0.0
+    """Seconds of audio sent, in deltas; what would have been sent with the last one is hit as well."""
+    session: Session | None = None
+    """Only sessions of this kind; not for `refuse`."""
     times: int = 1
     """How many sessions it hits, each once."""
     duration_s: float | None = None
@@ -56,7 +62,11 @@ class Fault:
     def __post_init__(self) -> None:
         self._require("kind", self.kind in KINDS, ", ".join(KINDS))
         self._require("language", self.language is None or self.language in LANGUAGES, ", ".join(LANGUAGES))
-        for name in ("after_s", "after_audio_s", "duration_s", "retry_after_s", "extra_lag_s"):
+        kinds = get_args(Session)
+        self._require("session", self.session is None or self.session in kinds, ", ".join(kinds))
+        for name in (
+            *("after_s", "after_audio_s", "after_sent_s", "duration_s", "retry_after_s", "extra_lag_s"),
+        ):
             value = getattr(self, name)
             numeric = isinstance(value, int | float) and not isinstance(value, bool)
             optional = value is None and name in ("duration_s", "retry_after_s")
@@ -73,7 +83,7 @@ class Fault:
             value = getattr(self, name)
             self._require(name, isinstance(value, str) or (value is None and name != "error_type"), "a text")
         if self.kind == "refuse":
-            for name in ("language", "after_s", "after_audio_s"):
+            for name in ("language", "session", "after_s", "after_audio_s", "after_sent_s"):
                 self._require(
                     name, not getattr(self, name), "nothing where kind is refuse: no session exists yet"
                 )
@@ -159,10 +169,14 @@ class Faults:
         fault = armed.fault
         if fault.kind == "refuse" or record.id in armed.hit:
             return False
+        if fault.session is not None and record.kind != fault.session:
+            return False
         if fault.language is not None and (record.updated_at is None or record.language != fault.language):
             return False
         return (
-            now - record.opened_at >= fault.after_s and record.audio_received_s >= fault.after_audio_s - 1e-9
+            now - record.opened_at >= fault.after_s
+            and record.audio_received_s >= fault.after_audio_s - 1e-9
+            and record.audio_sent_s >= fault.after_sent_s - 1e-9
         )
 
     def _use(self, armed: _Armed, session_id: str) -> None:

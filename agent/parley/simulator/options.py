@@ -1,7 +1,11 @@
 """The settings of the simulator: one frozen object."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from .turns import Context, Turn
+from .voice import Pcm
 
 __all__ = ["SimulatorOptions"]
 
@@ -46,14 +50,50 @@ class SimulatorOptions:
     records_kept: int = 500
     """Session records kept; the oldest go first."""
 
+    recognise: Callable[[Pcm], list[str]] | None = None
+    """Conversations: which words are in an utterance, `int16[n]` mono at 24 kHz. None: bursts of sound are
+    numbered, as in a translation, and the transcript says that it is simulated."""
+    pronounce: Callable[[str], Pcm] | None = None
+    """Conversations: how a word sounds, `int16[n]` mono at 24 kHz. None: `word_sound`."""
+    script: Sequence[Turn] | Callable[[Context], Turn | None] = ()
+    """Conversations: what is said (`script`). What the script leaves open is answered by repeating the
+    user."""
+    response_latency_s: float = 0.3
+    """From a response's creation to its first output."""
+    effort_step_s: float = 0.0
+    """What each step of reasoning effort above `minimal` adds to that."""
+    reply_speed: float = 4.0
+    """How many times faster than real time a reply is sent."""
+    reply_delta_ms: int = 200
+    """How much audio one delta of a reply carries."""
+    transcription_delay_s: float = 0.4
+    """From a commit to the input transcription's first delta."""
+    phase_on_added: bool = False
+    """Whether a message's `phase` is said when it is added, or only when it is done. The API documents only
+    the latter."""
+    nulls: Literal["schema", "documented"] = "schema"
+    """`schema`: a null is refused where the published schema does not allow it. `documented`: `null` turns
+    noise reduction and transcription off, as the API's documentation says."""
+    mcp_failing: frozenset[str] = frozenset()
+    """Labels of MCP servers whose tools can't be listed."""
+    tokens_per_minute: int = 4_000_000
+    """What `rate_limits.updated` counts down from; nothing is refused for it."""
+
     def __post_init__(self) -> None:
-        for name in ("model_lag_s", "handshake_s"):
+        for name in (
+            *("model_lag_s", "handshake_s", "response_latency_s", "effort_step_s", "transcription_delay_s"),
+        ):
             self._require(name, 0 <= getattr(self, name) <= 60, "0 to 60")
+        self._require("reply_delta_ms", 20 <= self.reply_delta_ms <= 2000, "20 to 2000")
+        self._require("nulls", self.nulls in ("schema", "documented"), "schema, documented")
         self._require("port", 0 <= self.port <= 65535, "0 to 65535")
         self._require("lag_clock", self.lag_clock in ("model", "wall"), "model, wall")
         self._require("delta_ms", self.delta_ms in (200, 400), "200, 400")
         self._require("elapsed_of", self.elapsed_of in ("input", "engine"), "input, engine")
-        for name in ("session_lifetime_s", "drain_speed", "max_ahead_s", "max_connections", "records_kept"):
+        for name in (
+            *("session_lifetime_s", "drain_speed", "max_ahead_s", "max_connections", "records_kept"),
+            *("reply_speed", "tokens_per_minute"),
+        ):
             self._require(name, getattr(self, name) > 0, "more than 0")
 
     def _require(self, name: str, allowed: bool, what: str) -> None:

@@ -1,13 +1,79 @@
 """What the simulator remembers of a session, for tests and for `GET /simulator/sessions`."""
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-__all__ = ["SessionRecord"]
+__all__ = ["ItemRecord", "ResponseRecord", "SessionRecord", "UsageTotals"]
 
 APPENDS_KEPT = 1024
 REFUSALS_KEPT = 256
 TEXT_KEPT = 16_384
+ITEMS_KEPT = 512
+RESPONSES_KEPT = 512
+CONTEXT_KEPT = 256
+LINE_KEPT = 2_000
+
+
+@dataclass(slots=True)
+class ItemRecord:
+    """One item of a conversation."""
+
+    id: str
+    type: str
+    """`message`, `function_call`, `function_call_output`, `mcp_list_tools`, …"""
+    role: str | None
+    added_at: float
+    by_client: bool
+    """Whether the client created it (`conversation.item.create`)."""
+    text: str = ""
+    """What the model knows of it: what was said, of a truncated reply up to the cut; a call's name and
+    arguments; a tool's output."""
+    audio_ms: int = 0
+    truncated_at_ms: int | None = None
+    deleted_at: float | None = None
+    call_id: str | None = None
+    name: str | None = None
+
+
+@dataclass(slots=True)
+class ResponseRecord:
+    """One response."""
+
+    id: str
+    conversation: str
+    """`auto`, or `none` for one out of band."""
+    created_at: float
+    context: list[str]
+    """The texts of the items that it answered, in order: the last 256, each cut at 2000 characters."""
+    instructions: str
+    status: str = "in_progress"
+    reason: str | None = None
+    """Why it was cancelled or is incomplete, or the code of its failure."""
+    first_audio_at: float | None = None
+    ended_at: float | None = None
+    text: str = ""
+    audio_ms: int = 0
+    calls: list[str] = field(default_factory=list)
+    """The names of the functions that it called."""
+    metadata: dict[str, str] | None = None
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+
+
+@dataclass(slots=True)
+class UsageTotals:
+    """The tokens of all responses of a session together, as they are billed."""
+
+    text_in: int = 0
+    audio_in: int = 0
+    image_in: int = 0
+    cached_text_in: int = 0
+    cached_audio_in: int = 0
+    cached_image_in: int = 0
+    text_out: int = 0
+    audio_out: int = 0
 
 
 @dataclass(slots=True)
@@ -30,10 +96,19 @@ class SessionRecord:
     appends: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=APPENDS_KEPT))
     """The last appends: when, and how many samples."""
     refused: list[str] = field(default_factory=list)
-    """The codes of the client events that were refused."""
+    """The codes of the client events that were refused: every violation of the protocol."""
     transcript: str = ""
     """The output transcript as sent, its last 16384 characters."""
     input_transcript: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Conversations: the effective session, as in the last `session.updated`."""
+    items: list[ItemRecord] = field(default_factory=list)
+    """Conversations: the last 512 items in the order in which they came, deleted ones among them."""
+    responses: list[ResponseRecord] = field(default_factory=list)
+    """Conversations: the last 512 responses."""
+    images: int = 0
+    """Images received."""
+    usage: UsageTotals = field(default_factory=UsageTotals)
 
     def refuse(self, code: str) -> None:
         """Count a refusal; the oldest are forgotten."""
@@ -47,7 +122,27 @@ class SessionRecord:
         else:
             self.transcript = (self.transcript + text)[-TEXT_KEPT:]
 
+    def add_item(self, item: ItemRecord) -> None:
+        """Remember an item; the oldest are forgotten."""
+        self.items.append(item)
+        del self.items[:-ITEMS_KEPT]
+
+    def add_response(self, response: ResponseRecord) -> None:
+        """Remember a response; the oldest are forgotten."""
+        response.context = [text[:LINE_KEPT] for text in response.context[-CONTEXT_KEPT:]]
+        self.responses.append(response)
+        del self.responses[:-RESPONSES_KEPT]
+
     def as_json(self) -> dict[str, object]:
         """The record as JSON values; the appends are only counted."""
-        names = [name for name in self.__slots__ if name != "appends"]
-        return {name: getattr(self, name) for name in names} | {"appends": len(self.appends)}
+        plain: dict[str, object] = {
+            name: getattr(self, name)
+            for name in self.__slots__
+            if name not in ("appends", "items", "responses", "usage")
+        }
+        return plain | {
+            "appends": len(self.appends),
+            "items": [asdict(item) for item in self.items],
+            "responses": [asdict(response) for response in self.responses],
+            "usage": asdict(self.usage),
+        }

@@ -1,7 +1,8 @@
 """The simulator's HTTP side: who may connect, to what kind of session, and what is remembered of it.
 
 GET /v1/realtime/translations?model=…   websocket  → `translation.TranslationSession`
-GET /v1/realtime                        HTTP 501: conversation and transcription are not simulated
+GET /v1/realtime?model=…                websocket  → `conversation.ConversationSession`
+GET /v1/realtime?intent=transcription   HTTP 501: transcription is not simulated
 /simulator/…, /healthz                  `control`
 """
 
@@ -15,9 +16,12 @@ from aiohttp import web
 
 from .connection import Connection
 from .control import add_routes
+from .conversation import ConversationSession, is_conversation_model
 from .faults import Fault, Faults
 from .options import SimulatorOptions
 from .records import SessionRecord
+from .script import Script
+from .session import Session
 from .translation import MODEL, TranslationSession
 from .wire import ApiError, error_body
 
@@ -41,6 +45,7 @@ class Simulator:
     def __init__(self, options: SimulatorOptions | None = None) -> None:
         self.options = options or SimulatorOptions()
         self.faults = Faults(self._wake)
+        self.script = Script.of(self.options.script)
         self._closed_audio_s = 0.0
         self._records: deque[SessionRecord] = deque(maxlen=self.options.records_kept)
         self._connections: set[Connection] = set()
@@ -51,7 +56,7 @@ class Simulator:
     async def __aenter__(self) -> "Simulator":
         app = web.Application(middlewares=[_as_json])
         app.router.add_get("/v1/realtime/translations", self._translation)
-        app.router.add_get("/v1/realtime", self._other)
+        app.router.add_get("/v1/realtime", self._conversation)
         add_routes(app, self)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSE_S)
         try:
@@ -100,6 +105,20 @@ class Simulator:
             connection.wake()
 
     async def _translation(self, request: web.Request) -> web.StreamResponse:
+        return await self._connect(request, "translation")
+
+    async def _conversation(self, request: web.Request) -> web.StreamResponse:
+        for name, value, what in (
+            ("intent", "transcription", "transcription sessions"),
+            ("call_id", None, "sessions attached to a call"),
+        ):
+            if name in request.query and value in (None, request.query[name]):
+                refusal = self._refuse(request)
+                message = f"The simulator does not simulate {what}."
+                return refusal or _response(501, ApiError("not_simulated", message, type="server_error"))
+        return await self._connect(request, "conversation")
+
+    async def _connect(self, request: web.Request, kind: str) -> web.StreamResponse:
         refusal = self._refuse(request)
         if refusal is not None:
             return refusal
@@ -113,18 +132,24 @@ class Simulator:
         transport = request.transport
         if not isinstance(transport, asyncio.Transport):
             return ws
-        wrong = _wrong(request)
+        wrong = _wrong(request, kind)
         if wrong is not None:
             await ws.send_json({"type": "error", "event_id": "event_refused", "error": error_body(wrong)})
             await ws.close(code=_REFUSED, message=f"invalid_request_error.{wrong.code}".encode())
             return ws
-        await self._serve(ws, transport, request.query["model"])
+        await self._serve(ws, transport, kind, request.query["model"])
         return ws
 
-    async def _serve(self, ws: web.WebSocketResponse, transport: asyncio.Transport, model: str) -> None:
+    async def _serve(
+        self, ws: web.WebSocketResponse, transport: asyncio.Transport, kind: str, model: str
+    ) -> None:
         now = asyncio.get_running_loop().time()
-        record = SessionRecord(f"sess_{secrets.token_hex(12)}", "translation", model, now)
-        session = TranslationSession(record, self.options, now, time.time())
+        record = SessionRecord(f"sess_{secrets.token_hex(12)}", kind, model, now)
+        session: Session
+        if kind == "translation":
+            session = TranslationSession(record, self.options, now, time.time())
+        else:
+            session = ConversationSession(record, self.options, now, time.time(), self.script)
         connection = Connection(ws, transport, session, self.faults)
         self._records.append(record)
         self._connections.add(connection)
@@ -133,14 +158,6 @@ class Simulator:
         finally:
             self._connections.discard(connection)
             self._closed_audio_s += record.audio_received_s
-
-    async def _other(self, request: web.Request) -> web.StreamResponse:
-        refusal = self._refuse(request)
-        if refusal is not None:
-            return refusal
-        kind = "transcription" if request.query.get("intent") == "transcription" else "conversation"
-        message = f"The simulator does not simulate {kind} sessions."
-        return _response(501, ApiError("not_simulated", message, type="server_error"))
 
     def _refuse(self, request: web.Request) -> web.StreamResponse | None:
         """The HTTP refusal of a connect: an armed fault, a key that is not accepted, too many sessions."""
@@ -159,7 +176,7 @@ class Simulator:
         return None
 
 
-def _wrong(request: web.Request) -> ApiError | None:
+def _wrong(request: web.Request, kind: str) -> ApiError | None:
     """What is wrong with a connect that the API says in an error event, before it closes the socket."""
     if "OpenAI-Beta" in request.headers:
         return ApiError("beta_api_shape_disabled", _BETA)
@@ -168,9 +185,22 @@ def _wrong(request: web.Request) -> ApiError | None:
     model = request.query.get("model")
     if not model:
         return ApiError("missing_model", "You must provide a model parameter.", "model")
-    if not model.startswith(MODEL):
-        return ApiError("invalid_model", f'Model "{model[:100]}" is not a translation model.', "model")
+    if kind == "translation":
+        if not model.startswith(MODEL):
+            return ApiError("invalid_model", f'Model "{model[:100]}" is not a translation model.', "model")
+    elif not is_conversation_model(model):
+        return _wrong_model(model[:100])
     return None
+
+
+def _wrong_model(model: str) -> ApiError:
+    """The refusal of a model that holds no conversations."""
+    for other, what in ((MODEL, "translation"), ("gpt-realtime-whisper", "transcription")):
+        if model.startswith(other):
+            message = f'Model "{model}" is a {what} model and cannot be used as the realtime session model.'
+            return ApiError("invalid_model", message, "model")
+    message = f"The model `{model}` does not exist or you do not have access to it."
+    return ApiError("model_not_found", message, "model")
 
 
 def _response(status: int, error: ApiError, retry_after_s: float | None = None) -> web.Response:

@@ -11,23 +11,23 @@ half the lag.
 """
 
 import base64
-import binascii
 from itertools import count
 from math import inf
 
+from .appends import decode_pcm
 from .interpreter import Interpreter, Said
 from .options import SimulatorOptions
 from .pipeline import FRAME_S
 from .records import SessionRecord
 from .session import Ending
+from .validation import validate
 from .voice import LANGUAGES, SAMPLE_RATE_HZ
-from .wire import ApiError, Event, error_body, schemas, supported, validate
+from .wire import ApiError, Event, error_body, schemas, supported
 
 __all__ = ["MODEL", "TranslationSession"]
 
 MODEL = "gpt-realtime-translate"
 
-_MOST_BYTES = 15 * 1024 * 1024
 _EXPIRED = "Your session hit the maximum duration of 60 minutes."
 
 
@@ -131,7 +131,7 @@ class TranslationSession:
         return [self._event("session.updated", session=self._session())]
 
     def _append(self, audio: str, now: float) -> None:
-        data = _decode(audio)
+        data = decode_pcm(audio)
         seconds = len(data) / 2 / SAMPLE_RATE_HZ
         ahead_s = max(0.0, self._ahead_s - (now - self._ahead_at))
         if ahead_s + seconds > self._options.max_ahead_s + FRAME_S:
@@ -175,20 +175,3 @@ class TranslationSession:
 
     def _event(self, kind: str, **fields: object) -> Event:
         return {"type": kind, "event_id": f"event_{self.record.id[5:]}_{next(self._numbers)}", **fields}
-
-
-def _decode(audio: str) -> bytes:
-    """The PCM16 bytes of an append. Raises ApiError."""
-    wanted = "Invalid 'audio'. Expected base64-encoded audio bytes (mono PCM16 at 24kHz)"
-    if len(audio) > _MOST_BYTES * 4 // 3 + 4:
-        raise ApiError("invalid_value", f"{wanted} of at most 15 MiB.", "audio")
-    try:
-        data = base64.b64decode(audio, validate=True)
-    except (binascii.Error, ValueError):
-        raise ApiError("invalid_value", f"{wanted} but got an invalid value.", "audio") from None
-    if len(data) > _MOST_BYTES:
-        raise ApiError("invalid_value", f"{wanted} of at most 15 MiB.", "audio")
-    if not data or len(data) % 2:
-        got = "an odd number of bytes" if data else "no audio"
-        raise ApiError("invalid_value", f"{wanted} but got {got}.", "audio")
-    return data

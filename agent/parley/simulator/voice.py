@@ -1,13 +1,14 @@
-"""The simulated interpreter's voice: what was said, with a quiet pilot tone that names the language it is
-said in.
+"""The simulated model's voice: what is said, with a quiet pilot tone that names the language it is said in,
+or the voice that says it.
 
 The waveform of the input is kept, so a matched filter on the spoken word finds it again. While it is audible
 a tone of -42 dBFS RMS is added, one frequency for each language, 4400 Hz to 6800 Hz in steps of 200 Hz: above
 the 4 kHz that a matched filter at 8 kHz looks at, and inside the wide band that Opus keeps for a voice. All
 frequencies are multiples of 50 Hz, so that a block of 20 ms holds whole cycles and the phase runs on from
-frame to frame.
+frame to frame. The voices of conversations have the frequencies between, 4500 Hz to 6500 Hz.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -16,13 +17,18 @@ from numpy.typing import NDArray
 
 __all__ = [
     "BLOCK",
+    "CUSTOM_VOICE",
     "LANGUAGES",
     "MARKER_HZ",
     "SAMPLE_RATE_HZ",
+    "VOICES",
+    "VOICE_HZ",
+    "Pcm",
     "VoiceState",
     "language_of",
     "loud_blocks",
     "speak",
+    "voice_of",
 ]
 
 Pcm = NDArray[np.int16]
@@ -32,6 +38,10 @@ BLOCK = 480
 """Samples in one block of the gate: 20 ms."""
 LANGUAGES = ("es", "pt", "fr", "ja", "ru", "zh", "de", "ko", "hi", "id", "vi", "it", "en")
 MARKER_HZ = {language: 4400 + 200 * place for place, language in enumerate(LANGUAGES)}
+CUSTOM_VOICE = "custom"
+"""Who speaks when the voice is not one of the API's own."""
+VOICES = ("alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar")
+VOICE_HZ = {voice: 4500 + 200 * place for place, voice in enumerate((*VOICES, CUSTOM_VOICE))}
 
 LOUD_DBFS = -50.0
 HANGOVER_BLOCKS = 3
@@ -71,7 +81,8 @@ def loud_blocks(pcm: Pcm) -> NDArray[np.bool_]:
 
 
 def speak(pcm: Pcm, language: str, state: VoiceState, loud: NDArray[np.bool_] | None = None) -> Pcm:
-    """Say `int16[n]` mono at 24 kHz in `language`: the same samples, marked while they are audible.
+    """Say `int16[n]` mono at 24 kHz in `language` (or in one of `VOICE_HZ`): the same samples, marked while
+    they are audible.
 
     Returns `int16[n]`; `state.audible` says whether anything in it can be heard. n is a multiple of 480, so
     that the tone runs on; `loud` is `loud_blocks(pcm)` where the caller has it already. Raises KeyError for a
@@ -98,6 +109,16 @@ def language_of(pcm: Pcm, sample_rate: int = SAMPLE_RATE_HZ) -> str | None:
     `sample_rate` is 24000 or 48000. Only the loud part counts, in windows of 40 ms that are judged one by
     one, so that neither a sibilant nor a jump of the phase decides. Raises ValueError for any other rate.
     """
+    return _marked(pcm, sample_rate, MARKER_HZ)
+
+
+def voice_of(pcm: Pcm, sample_rate: int = SAMPLE_RATE_HZ) -> str | None:
+    """The voice of a conversation whose marker sounds in `int16[n]` mono (one of `VOICE_HZ`), or None if
+    unsure; as `language_of`."""
+    return _marked(pcm, sample_rate, VOICE_HZ)
+
+
+def _marked(pcm: Pcm, sample_rate: int, marker_hz: Mapping[str, int]) -> str | None:
     if sample_rate not in (24_000, 48_000):
         raise ValueError(f"sample_rate: got {sample_rate}, allowed: 24000, 48000")
     size = round(sample_rate * _WINDOW_S)
@@ -109,12 +130,12 @@ def language_of(pcm: Pcm, sample_rate: int = SAMPLE_RATE_HZ) -> str | None:
     if not len(windows):
         return None
     power = np.square(np.abs(np.fft.rfft(windows * np.hanning(size).astype(np.float32), axis=1)))
-    snr, level = _marker_levels(power)
+    snr, level = _marker_levels(power, list(marker_hz.values()))
     order = np.argsort(level)
     best, second = int(order[-1]), int(order[-2])
     if snr[best] < _LEAST_SNR_DB or level[best] - level[second] < _LEAST_MARGIN_DB:
         return None
-    return LANGUAGES[best]
+    return list(marker_hz)[best]
 
 
 def _gate(loud: NDArray[np.bool_], state: VoiceState) -> NDArray[np.float32]:
@@ -130,15 +151,17 @@ def _gate(loud: NDArray[np.bool_], state: VoiceState) -> NDArray[np.float32]:
 def _tone(language: str) -> NDArray[np.float32]:
     """One block of a language's marker: `float32[480]`."""
     amplitude = _FULL_SCALE * 10 ** (MARKER_DBFS / 20) * np.sqrt(2)
-    phase = 2 * np.pi * MARKER_HZ[language] * np.arange(BLOCK) / SAMPLE_RATE_HZ
+    phase = 2 * np.pi * (MARKER_HZ | VOICE_HZ)[language] * np.arange(BLOCK) / SAMPLE_RATE_HZ
     tone: NDArray[np.float32] = (amplitude * np.sin(phase)).astype(np.float32)
     return tone
 
 
-def _marker_levels(power: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Medians over `power[w, bins]` for each language, in dB: its tone above its surroundings, and its
+def _marker_levels(
+    power: NDArray[np.float32], marker_hz: list[int]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Medians over `power[w, bins]` for each marker, in dB: its tone above its surroundings, and its
     level."""
-    bins = np.array(list(MARKER_HZ.values())) // _BIN_HZ
+    bins = np.array(marker_hz) // _BIN_HZ
     tone = sum(power[:, bins + offset] for offset in (-1, 0, 1)) + 1e-6
     around = sum(power[:, bins + offset] for offset in (-4, -3, 3, 4)) * 0.75 + 1e-6
     snr = 10 * np.log10(np.median(tone / around, axis=0))

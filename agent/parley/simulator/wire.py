@@ -1,29 +1,20 @@
 """The API's texts on the wire: reading what a client sends, refusing it in the API's words, writing events.
 
-Client events are checked against the JSON schemas in `schemas/`, in the subset of JSON schema that these use
-(`type`, `properties`, `required`, `enum`, `anyOf` with null, `maxLength`). A property that a schema does not
-name is refused.
+Client events are checked against the JSON schemas in `schemas/` (`validation`).
 """
 
 import json
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from typing import Any, NoReturn
+from typing import Any
 
-__all__ = ["ApiError", "Event", "Schemas", "error_body", "parse", "schemas", "supported", "validate"]
+__all__ = ["ApiError", "Event", "Schemas", "error_body", "named", "parse", "schemas", "supported"]
 
 Event = dict[str, Any]
 Schemas = Mapping[str, Mapping[str, Any]]
 
-_KINDS: dict[str, tuple[type, ...]] = {
-    "object": (dict,),
-    "string": (str,),
-    "integer": (int,),
-    "number": (int, float),
-    "null": (type(None),),
-}
-_ARTICLES = {"object": "an object", "integer": "an integer", "null": "null", "array": "an array"}
+_DEFS = "#/$defs/"
 
 
 class ApiError(Exception):
@@ -54,15 +45,20 @@ def parse(text: str) -> Event:
     except (ValueError, RecursionError):
         raise ApiError("invalid_event", "The event could not be parsed as JSON.") from None
     if not isinstance(event, dict):
-        raise ApiError("invalid_event", f"Expected a JSON object, but got {_named(event)} instead.")
+        raise ApiError("invalid_event", f"Expected a JSON object, but got {named(event)} instead.")
     return event
 
 
 @cache
 def schemas(kind: str) -> Mapping[str, Schemas]:
-    """The schemas of one kind of session: `client` and `server`, by the event's type."""
-    loaded: Mapping[str, Schemas] = json.loads((files(__package__) / "schemas" / f"{kind}.json").read_text())
-    return loaded
+    """The schemas of one kind of session: `client` and `server`, by the event's type; references are
+    resolved."""
+    loaded: dict[str, dict[str, Any]] = json.loads(
+        (files(__package__) / "schemas" / f"{kind}.json").read_text()
+    )
+    defs = loaded.pop("$defs", {})
+    resolved: dict[str, Any] = {}
+    return {side: _resolve(events, defs, resolved) for side, events in loaded.items()}
 
 
 def supported(values: list[str]) -> str:
@@ -71,65 +67,8 @@ def supported(values: list[str]) -> str:
     return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])}, and {quoted[-1]}"
 
 
-def validate(event: Event, client: Schemas) -> str:
-    """Check a client event against the schema of its type; returns the type. Raises ApiError."""
-    kind = event.get("type")
-    if kind is None:
-        raise ApiError("missing_required_parameter", "Missing required parameter: 'type'.", "type")
-    if not isinstance(kind, str) or kind not in client:
-        _refuse_value(kind, "type", list(client))
-    _check(event, client[kind], "")
-    return kind
-
-
-def _check(value: Any, schema: Mapping[str, Any], path: str) -> None:
-    if "anyOf" in schema:
-        if value is None:
-            return
-        schema = schema["anyOf"][0]
-    expected = schema["type"]
-    fits = isinstance(value, _KINDS[expected]) and not isinstance(value, bool)
-    if not fits:
-        named = _ARTICLES.get(expected, f"a {expected}")
-        message = f"Invalid type for '{path}': expected {named}, but got {_named(value)} instead."
-        raise ApiError("invalid_type", message, path)
-    if expected == "object":
-        _check_object(value, schema, path)
-    if "enum" in schema and value not in schema["enum"]:
-        _refuse_value(value, path, schema["enum"])
-    most = schema.get("maxLength")
-    if most is not None and len(value) > most:
-        message = (
-            f"Invalid '{path}': string too long. Expected a string with maximum length {most}, "
-            f"but got a string with length {len(value)} instead."
-        )
-        raise ApiError("string_above_max_length", message, path)
-
-
-def _check_object(value: Event, schema: Mapping[str, Any], path: str) -> None:
-    properties = schema["properties"]
-    for name in schema.get("required", ()):
-        if name not in value:
-            where = _join(path, name)
-            raise ApiError("missing_required_parameter", f"Missing required parameter: '{where}'.", where)
-    for name, inner in value.items():
-        where = _join(path, name)
-        if name not in properties:
-            raise ApiError("unknown_parameter", f"Unknown parameter: '{where}'.", where)
-        _check(inner, properties[name], where)
-
-
-def _refuse_value(value: Any, param: str, allowed: list[str]) -> NoReturn:
-    shown = value if isinstance(value, str) else json.dumps(value)
-    message = f"Invalid value: '{shown[:100]}'. Supported values are: {supported(allowed)}."
-    raise ApiError("invalid_value", message, param)
-
-
-def _join(path: str, name: str) -> str:
-    return f"{path}.{name[:100]}" if path else name[:100]
-
-
-def _named(value: Any) -> str:
+def named(value: Any) -> str:
+    """`a string`, `an object`, …: what a JSON value is, as the API says it."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -137,3 +76,18 @@ def _named(value: Any) -> str:
     if isinstance(value, dict | list | int):
         return {dict: "an object", list: "an array", int: "an integer"}[type(value)]
     return "a string" if isinstance(value, str) else "a decimal"
+
+
+def _resolve(schema: Any, defs: Mapping[str, Any], resolved: dict[str, Any]) -> Any:
+    """The schema with what it refers to in place of the references; none refers to itself."""
+    if isinstance(schema, list):
+        return [_resolve(item, defs, resolved) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    reference = schema.get("$ref")
+    if not isinstance(reference, str):
+        return {name: _resolve(inner, defs, resolved) for name, inner in schema.items()}
+    name = reference.removeprefix(_DEFS)
+    if name not in resolved:
+        resolved[name] = _resolve(defs[name], defs, resolved)
+    return resolved[name]

@@ -8,7 +8,7 @@ import pytest
 from fakes.room import FakeParticipant, FakeRoom
 from livekit import rtc
 from parley.core.model import Preferences
-from parley.core.preferences import Rejection
+from parley.core.preferences import Allowed, Rejection
 from parley.room.changes import ROOM, Changes
 from parley.room.permissions import Permissions, table
 from parley.room.roster import People, stands_by
@@ -141,7 +141,7 @@ def told() -> Told:
 
 @pytest.fixture
 def people(told: Told) -> People:
-    return People(Preferences(), ("de", "fr"), "", told)
+    return People(Preferences(), Allowed(("de", "fr"), ("support",)), "", told)
 
 
 Update = Callable[[FakeParticipant], bool]
@@ -209,8 +209,22 @@ def test_room_metadata_is_the_default_of_all(people: People, update: Update, tol
     assert [(who, r.key) for who, r in told.rejections] == [(None, "room metadata")]
 
 
+def test_an_agent_of_ones_own(people: People, update: Update, told: Told) -> None:
+    ana = FakeParticipant("ana", {"parley.agent": "support"})
+    update(ana)
+    assert people.roster["ana"].preferences.agent == "support"
+    ana.attributes["parley.agent"] = "nobody"
+    assert not update(ana)
+    assert [str(r) for _, r in told.rejections] == [
+        "parley.agent: 'nobody' is not allowed; allowed: off, support"
+    ]
+    del ana.attributes["parley.agent"]
+    assert update(ana)
+    assert people.roster["ana"].preferences.agent == "off"
+
+
 def test_what_is_wrong_with_the_dispatch_is_told_with_the_first_metadata(told: Told) -> None:
-    people = People(Preferences(), ("de", "fr"), '{"parley": {"hears": "xx"}}', told)
+    people = People(Preferences(), Allowed(("de", "fr"), ("support",)), '{"parley": {"hears": "xx"}}', told)
     assert told.rejections == []
     people.set_room_metadata("")
     people.set_room_metadata("{}")

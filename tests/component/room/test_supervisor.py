@@ -13,6 +13,7 @@ from livekit import rtc
 from parley import __version__
 from parley.bridges.translation import BridgePolicy
 from parley.core.model import Preferences
+from parley.core.preferences import Allowed
 from parley.media.gate import GatePolicy
 from parley.metrics import Metrics
 from parley.room import supervisor as module
@@ -31,13 +32,13 @@ def room(monkeypatch: pytest.MonkeyPatch) -> FakeRoom:
     room = FakeRoom()
     attach, detach = Ingress.attach, Ingress.detach
 
-    def attached(self: Ingress, key: Any, bridge: Any) -> None:
-        room.do("attach", (key.speaker, key.language))
-        attach(self, key, bridge)
+    def attached(self: Ingress, speaker: str, key: Any, bridge: Any) -> None:
+        room.do("attach", (speaker, key.language))
+        attach(self, speaker, key, bridge)
 
-    def detached(self: Ingress, key: Any) -> None:
-        room.do("detach", (key.speaker, key.language))
-        detach(self, key)
+    def detached(self: Ingress, speaker: str, key: Any) -> None:
+        room.do("detach", (speaker, key.language))
+        detach(self, speaker, key)
 
     monkeypatch.setattr(Ingress, "attach", attached)
     monkeypatch.setattr(Ingress, "detach", detached)
@@ -51,7 +52,7 @@ def policy(**more: Any) -> RoomPolicy:
             "bridge": BridgePolicy("m", "t"),
             "gate": GatePolicy(),
             "defaults": Preferences(),
-            "languages": ("de", "en", "fr"),
+            "allowed": Allowed(("de", "en", "fr")),
             "sessions": 9,
             **more,
         }

@@ -5,6 +5,7 @@ import math
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from parley.core.usage import Tokens
 from parley.metrics import Metrics, Snapshot, Sums, snapshot
 
 PROMISED = {
@@ -51,7 +52,9 @@ def busy() -> Metrics:
     metrics.sent("translation", "gpt-realtime-translate", 60.0)
     metrics.received("translation", 30.0)
     metrics.dropped("session", 1.5)
-    metrics._tokens.labels("voice_agent", "input").inc(7)
+    metrics.tokens(
+        "voice_agent", Tokens(text_in=4, audio_in=3, text_cached=2, audio_out=5), "gpt-realtime-2.1"
+    )
     metrics.ear_voice_span.observe(2.2)
     metrics.ingress.observe(0.2)
     metrics.egress.observe(0.02)
@@ -102,9 +105,14 @@ def test_series_that_only_ended_jobs_had_stay() -> None:
     sums.ended(1)
     sums.ended(1)
     families = exposed(sums)
-    assert families["parley_tokens_total"] == [
-        ("parley_tokens_total", {"direction": "input", "kind": "voice_agent"}, 7.0)
+    assert families["parley_session_failures_total"] == [
+        ("parley_session_failures_total", {"kind": "translation", "reason": "ConnectError"}, 1.0)
     ]
+    assert {labels["direction"]: value for _, labels, value in families["parley_tokens_total"]} == {
+        "input": 7.0,
+        "input_cached": 2.0,
+        "output": 5.0,
+    }
     assert families["parley_sessions"][0][2] == 0.0
     assert sums.jobs == 0
 

@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from parley.simulator.wire import ApiError, error_body, parse, schemas, validate
+from parley.simulator.validation import validate
+from parley.simulator.wire import ApiError, error_body, parse, schemas
 
 APPEND = "session.input_audio_buffer.append"
 UPDATE = "session.update"

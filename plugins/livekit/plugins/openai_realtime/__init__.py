@@ -8,6 +8,18 @@ beneath it.
 from livekit.agents import Plugin
 
 from .connection import Connection, connect, new_http_session
+from .conversation_options import (
+    REASONING_EFFORTS,
+    VOICES,
+    ConversationOptions,
+    Prompt,
+    RetentionRatio,
+    SemanticVad,
+    ServerVad,
+    Tracing,
+    Transcription,
+    TurnDetection,
+)
 from .errors import (
     AuthenticationError,
     ConnectError,
@@ -32,44 +44,90 @@ from .events import (
     TranslationEvent,
 )
 from .log import logger
+from .mcp import McpServer
 from .model_session import TranslationModelSession
 from .models import TranscriptionModels, TranslationModel, TranslationModels
 from .options import OUTPUT_LANGUAGES, SAMPLE_RATE_HZ, ConnectOptions, TranslationOptions
+from .realtime_model import RealtimeModel
+from .realtime_session import RealtimeSession
 from .translation import UNSET, State, TranslationProtocol, Unset
+from .turn_events import (
+    RateLimit,
+    RateLimits,
+    Reconnected,
+    Reconnecting,
+    ResponseEnded,
+    ResponseStarted,
+    TokenUsage,
+    TranscriptionUsage,
+    TurnCommitted,
+    TurnEvent,
+    TurnStarted,
+    TurnStopped,
+    TurnTimeout,
+    TurnTranscribed,
+)
 from .version import __version__
 
 __all__ = [
     "OUTPUT_LANGUAGES",
+    "REASONING_EFFORTS",
     "SAMPLE_RATE_HZ",
     "UNSET",
+    "VOICES",
     "AuthenticationError",
     "ConnectError",
     "ConnectOptions",
     "Connection",
     "ConnectionLost",
+    "ConversationOptions",
     "ErrorReported",
     "InputTranscript",
+    "McpServer",
     "OutputAudio",
     "OutputTranscript",
+    "Prompt",
     "ProtocolViolation",
     "QuotaError",
+    "RateLimit",
     "RateLimitError",
+    "RateLimits",
     "RealtimeError",
+    "RealtimeModel",
+    "RealtimeSession",
+    "Reconnected",
+    "Reconnecting",
     "RequestRejected",
+    "ResponseEnded",
+    "ResponseStarted",
+    "RetentionRatio",
+    "SemanticVad",
     "ServerFault",
+    "ServerVad",
     "SessionClosed",
     "SessionCreated",
     "SessionExpired",
     "SessionNotOpen",
     "SessionUpdated",
     "State",
+    "TokenUsage",
+    "Tracing",
+    "Transcription",
     "TranscriptionModels",
+    "TranscriptionUsage",
     "TranslationEvent",
     "TranslationModel",
     "TranslationModelSession",
     "TranslationModels",
     "TranslationOptions",
     "TranslationProtocol",
+    "TurnCommitted",
+    "TurnDetection",
+    "TurnEvent",
+    "TurnStarted",
+    "TurnStopped",
+    "TurnTimeout",
+    "TurnTranscribed",
     "Unset",
     "__version__",
     "connect",

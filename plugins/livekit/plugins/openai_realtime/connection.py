@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager, closing, suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 from multidict import CIMultiDict
@@ -24,6 +25,9 @@ from .options import ConnectOptions
 from .translation import UNSET, State, TranslationProtocol, Unset
 
 _MAX_ERROR_BODY_BYTES = 64 * 1024
+
+HttpSession = aiohttp.ClientSession
+"""What sockets are opened with."""
 
 
 def new_http_session() -> aiohttp.ClientSession:
@@ -295,11 +299,23 @@ async def _establish(
 
 
 async def _open(http: aiohttp.ClientSession, protocol: TranslationProtocol, options: ConnectOptions) -> Wire:
-    headers = CIMultiDict({"Authorization": f"Bearer {options.api_key.strip()}"})
-    headers.update(options.headers)
+    headers = {"Authorization": f"Bearer {options.api_key.strip()}"}
+    merged = CIMultiDict(headers)
+    merged.update(options.headers)
+    return await open_wire(http, options.websocket_url(protocol.path, protocol.query), merged, options)
+
+
+async def open_wire(
+    http: aiohttp.ClientSession, url: str, headers: Mapping[str, str], options: ConnectOptions
+) -> Wire:
+    """A WebSocket at `url`, with the heartbeat and limits of `options`, whose address and key are not used.
+
+    Raises ConnectError, and what the server answers instead of upgrading; TimeoutError is the caller's to
+    set and to map. Cancelled: no socket is left.
+    """
     try:
         socket = await http.ws_connect(
-            options.websocket_url(protocol.path, protocol.query),
+            url,
             headers=headers,
             heartbeat=options.heartbeat_s,
             compress=0,
@@ -312,7 +328,7 @@ async def _open(http: aiohttp.ClientSession, protocol: TranslationProtocol, opti
     except (aiohttp.ClientError, OSError) as exc:
         if isinstance(exc, TimeoutError):
             raise
-        raise ConnectError(f"cannot reach {options.base_url}: {exc}") from exc
+        raise ConnectError(f"cannot reach {urlsplit(url).netloc}: {exc}") from exc
     return Wire(socket)
 
 

@@ -19,6 +19,20 @@ TranslationModels = Literal["gpt-realtime-translate"]
 TranscriptionModels = Literal["gpt-realtime-whisper"]
 
 
+def connect_from_environment(
+    api_key: NotGivenOr[str] = NOT_GIVEN,
+    base_url: NotGivenOr[str] = NOT_GIVEN,
+    *,
+    connect_timeout_s: float = 10.0,
+) -> ConnectOptions:
+    """What is given, else ``OPENAI_API_KEY`` and ``OPENAI_BASE_URL``. Raises ValueError without a key."""
+    key = api_key if is_given(api_key) else os.environ.get("OPENAI_API_KEY", "")
+    if not key:
+        raise ValueError("api_key: not given, and OPENAI_API_KEY is not set")
+    url = base_url if is_given(base_url) else os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL
+    return ConnectOptions(api_key=key, base_url=url, connect_timeout_s=connect_timeout_s)
+
+
 class TranslationModel(beta.TranslationModel):
     """Speech-to-speech translation with ``/v1/realtime/translations``.
 
@@ -67,14 +81,8 @@ class TranslationModel(beta.TranslationModel):
             ),
             target_language=target_language,
         )
-        key = api_key if is_given(api_key) else os.environ.get("OPENAI_API_KEY", "")
-        if not key:
-            raise ValueError("api_key: not given, and OPENAI_API_KEY is not set")
-        url = base_url if is_given(base_url) else os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL
-        self._connect_options = ConnectOptions(
-            api_key=key,
-            base_url=url,
-            connect_timeout_s=conn_options.timeout,
+        self._connect_options = connect_from_environment(
+            api_key, base_url, connect_timeout_s=conn_options.timeout
         )
         self._model = model
         self._transcription_model = transcription_model

@@ -1,0 +1,26 @@
+"""Policy: how often something may be asked for."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Bucket:
+    """So many per second, and so many at once."""
+
+    per_s: float
+    burst: float
+    _left: float = field(init=False)
+    _at: float | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self._left = self.burst
+
+    def take(self, now: float) -> bool:
+        """Takes one, if there is one; `now` in seconds, never going back."""
+        if self._at is not None:
+            self._left = min(self.burst, self._left + (now - self._at) * self.per_s)
+        self._at = now
+        if self._left < 1.0:
+            return False
+        self._left -= 1.0
+        return True

@@ -1,0 +1,372 @@
+"""The voice agents of a room: who has one, its track and its captions, and what follows when it ends."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import aiohttp
+from livekit.rtc.participant import PublishTrackError
+
+from livekit import api, rtc
+from livekit.plugins.openai_realtime.options import ConnectOptions
+from parley import agents as registry
+from parley import config
+from parley.agents import Caller
+from parley.core.model import AUTO, OFF, ORIGINAL, Participant, Roster
+from parley.core.transcript import Segment
+from parley.core.usage import Budget
+from parley.media.mix import Mixer
+from parley.media.speech import SpeechPlayout
+from parley.metrics import Metrics
+from parley.ports import Notices
+from parley.voice.agent import Ending, Surroundings, VoiceAgent
+
+from .changes import Changes
+from .text_output import CAPTIONS_TOPIC, Text, TextOutput
+from .track_input import Ingress
+from .track_output import TrackOutput
+
+logger = logging.getLogger("parley.room")
+
+RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0)
+"""How long an agent that failed waits before it is started again, by how often it has."""
+LEAVE_S = 3.0
+"""How long an agent whose participant is gone, or who was taken off, may take to end."""
+
+Spawn = Callable[..., "asyncio.Task[None]"]
+HangUp = Callable[[str], Awaitable[None]]
+"""Removes a participant, by identity, from the room."""
+
+
+class NewTrack(Protocol):
+    """Makes an agent's track."""
+
+    def __call__(self, name: str, queue: SpeechPlayout) -> TrackOutput: ...
+
+
+@dataclass(frozen=True, slots=True)
+class AgentPolicy:
+    """What the agents of a room are told by the settings."""
+
+    defaults: config.VoiceAgent
+    """What holds for an agent that does not say otherwise."""
+    connect: ConnectOptions
+    usd_per_participant: float | None = None
+    """Budget of one participant's agent in one room, in USD; None: none."""
+    usd_per_room: float | None = None
+    """Budget of all agents of a room together, in USD; None: none."""
+    say: tuple[str, ...] = ()
+    """Identities that may make an agent speak, `*` for everybody; participants of kind agent always may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One agent that should run: beside whom, and who hears it."""
+
+    name: str
+    beside: str
+    hears: frozenset[str]
+    """Identities whose microphones it hears, and that hear it."""
+
+
+def wanted(roster: Roster, audience: Callable[[str], Literal["participant", "room"]]) -> dict[str, Wanted]:
+    """Key → agent. A participant's own agent has the participant's identity for key, a room's its name."""
+    people = {p.identity: p for p in roster.values() if p.is_person and p.preferences.consent}
+    found: dict[str, Wanted] = {}
+    for identity, person in sorted(people.items()):
+        name = person.preferences.agent
+        if name == OFF:
+            continue
+        if audience(name) == "participant":
+            found[f"of {identity}"] = Wanted(name, identity, frozenset([identity]))
+        else:
+            first = found.get(f"room {name}")
+            beside = first.beside if first is not None else identity
+            found[f"room {name}"] = Wanted(name, beside, frozenset(people))
+    return found
+
+
+@dataclass(slots=True)
+class _Running:
+    """An agent, its track and its task."""
+
+    want: Wanted
+    agent: VoiceAgent
+    output: TrackOutput
+    task: "asyncio.Task[None] | None" = field(default=None, repr=False)
+
+
+class RoomAgents:
+    """Owns the voice agents of one room. `fit` makes them what the roster wants."""
+
+    def __init__(
+        self,
+        room: rtc.Room,
+        policy: AgentPolicy,
+        http: aiohttp.ClientSession,
+        text: TextOutput,
+        notices: Notices,
+        metrics: Metrics,
+        ingress: Ingress,
+        changes: Changes,
+        new_track: NewTrack,
+        spawn: Spawn,
+        hang_up: HangUp | None = None,
+    ) -> None:
+        self._room = room
+        self._policy = policy
+        self._http = http
+        self._text = text
+        self._notices = notices
+        self._metrics = metrics
+        self._ingress = ingress
+        self._changes = changes
+        self._new_track = new_track
+        self._spawn = spawn
+        self._hang_up = hang_up
+        self._budget = Budget(policy.usd_per_room)
+        self._roster: Roster = {}
+        self._running: dict[str, _Running] = {}
+        self._ended: dict[str, Wanted] = {}
+        self._failures: dict[str, int] = {}
+        self._mixers: dict[str, Mixer] = {}
+        room.on("local_track_subscribed", self._subscribed)
+
+    @property
+    def speakers(self) -> set[str]:
+        """Identities whose microphones are wanted."""
+        return {identity for running in self._running.values() for identity in running.want.hears}
+
+    @property
+    def tracks(self) -> list[tuple[TrackOutput, Wanted]]:
+        """The published tracks, and whose they are."""
+        return [(running.output, running.want) for running in self._running.values() if running.output.sid]
+
+    @property
+    def waiting_s(self) -> float:
+        """Seconds of microphones that wait for a session."""
+        return sum(running.agent.waiting_s for running in self._running.values())
+
+    async def fit(self, roster: Roster) -> None:
+        """Ends the agents that nobody wants any more, starts those that are missing."""
+        self._roster = roster
+        want = wanted(roster, lambda name: registry.get(name).options.audience)
+        for key in [k for k in self._ended if k not in want or want[k].name != self._ended[k].name]:
+            del self._ended[key]
+            self._failures.pop(key, None)
+        for key, running in list(self._running.items()):
+            new = want.get(key)
+            if new is None or new.name != running.want.name:
+                self._end(key, Ending("left"))
+            elif new != running.want:
+                self._follow(key, new)
+        for key, new in want.items():
+            if key not in self._running and key not in self._ended:
+                await self._start(key, new)
+
+    def of(self, identity: str) -> VoiceAgent | None:
+        """The agent that serves a participant, if one does."""
+        for running in self._running.values():
+            if identity in running.want.hears:
+                return running.agent
+        return None
+
+    async def finish(self) -> None:
+        """Ends all of them."""
+        tasks = [r.task for r in self._running.values() if r.task is not None]
+        for key in list(self._running):
+            self._end(key, Ending("left"))
+        if tasks:
+            await asyncio.wait(tasks, timeout=LEAVE_S + 10)
+
+    # One agent
+
+    async def _start(self, key: str, want: Wanted) -> None:
+        queue = SpeechPlayout()
+        output = self._new_track(f"parley-agent:{want.beside}", queue)
+        try:
+            await output.publish(self._room)
+        except PublishTrackError as e:
+            await output.unpublish(self._room)
+            self._tell("agent.failed", want, str(e))
+            asyncio.get_running_loop().call_later(RETRY_S[0], self._changes.add)
+            return
+        spec = registry.get(want.name)
+        caller = self._caller(want)
+        around = Surroundings(
+            self._policy.connect, self._http, _Lines(self, key), self._notices, self._metrics
+        )
+        options = spec.conversation(self._policy.defaults)
+        budgets = (Budget(_least(spec.options.usd, self._policy.usd_per_participant)), self._budget)
+        agent = VoiceAgent(spec, caller, options, around, queue, output, budgets)
+        running = self._running[key] = _Running(want, agent, output)
+        self._follow(key, want)
+        running.task = self._spawn(self._guard(key, running), f"voice agent {want.name}")
+
+    def _follow(self, key: str, want: Wanted) -> None:
+        """Attaches the agent to the microphones it hears."""
+        running = self._running[key]
+        for identity in running.want.hears - want.hears:
+            self._ingress.detach(identity, key)
+            self._mixers.get(key, Mixer()).remove(identity)
+        running.want = want
+        if len(want.hears) == 1 and not key.startswith("room "):
+            self._ingress.attach(want.beside, key, running.agent)
+            return
+        mixer = self._mixers.setdefault(key, Mixer())
+        for identity in want.hears:
+            self._ingress.attach(identity, key, _Mixed(identity, mixer, running.agent))
+
+    async def _guard(self, key: str, running: _Running) -> None:
+        """The bulkhead around one agent: whatever its code does stays in it."""
+        want = running.want
+        ending = Ending("failed", "it was cut off")
+        try:
+            ending = await running.agent.run()
+        except Exception as e:
+            # The agent's own code, or the framework under it.
+            logger.exception("the voice agent %s failed", want.name)
+            ending = Ending("failed", f"{type(e).__name__}: {e}")
+        finally:
+            self._detach(key, running)
+            await asyncio.shield(self._unpublish(running.output))
+        await self._after(key, want, ending)
+
+    async def _after(self, key: str, want: Wanted, ending: Ending) -> None:
+        if ending.reason == "left":
+            self._changes.add()
+            return
+        self._ended[key] = want
+        failed = ending.reason == "failed"
+        self._tell("agent.failed" if failed else "agent.ended", want, ending.detail or ending.reason)
+        if failed and ending.retryable:
+            count = self._failures[key] = self._failures.get(key, 0) + 1
+            wait_s = RETRY_S[min(count, len(RETRY_S)) - 1]
+            asyncio.get_running_loop().call_later(wait_s, self._again, key, want)
+        elif ending.reason == "hang_up":
+            await self._leave(want)
+        self._changes.add()
+
+    def _again(self, key: str, want: Wanted) -> None:
+        if self._ended.get(key) == want:
+            del self._ended[key]
+            self._changes.add()
+
+    async def _leave(self, want: Wanted) -> None:
+        """Hung up: a telephone call ends with the conversation."""
+        person = self._roster.get(want.beside)
+        if person is None or person.kind != "sip" or self._hang_up is None:
+            return
+        try:
+            await self._hang_up(want.beside)
+        except (api.TwirpError, OSError, TimeoutError) as e:
+            logger.warning("a call could not be ended: %s", e)
+
+    def _end(self, key: str, ending: Ending) -> None:
+        running = self._running[key]
+        self._detach(key, running)
+        running.agent.finish(ending)
+
+    def _detach(self, key: str, running: _Running) -> None:
+        if self._running.get(key) is running:
+            del self._running[key]
+            self._mixers.pop(key, None)
+            for identity in running.want.hears:
+                self._ingress.detach(identity, key)
+
+    async def _unpublish(self, output: TrackOutput) -> None:
+        try:
+            async with asyncio.timeout(5):
+                await output.unpublish(self._room)
+        except (rtc.participant.UnpublishTrackError, TimeoutError) as e:
+            logger.warning("an agent's track could not be unpublished: %s", e or "no answer in 5 s")
+
+    def _subscribed(self, track: rtc.Track) -> None:
+        for running in self._running.values():
+            if running.output.sid == track.sid:
+                running.agent.heard_by_somebody()
+
+    def _caller(self, want: Wanted) -> Caller:
+        participant = self._room.remote_participants.get(want.beside)
+        person = self._roster.get(want.beside)
+        return Caller(
+            identity=want.beside,
+            name=participant.name if participant is not None else "",
+            attributes=dict(participant.attributes) if participant is not None else {},
+            language=_language(person),
+            room=self._room.name,
+        )
+
+    def _tell(self, event: str, want: Wanted, detail: str) -> None:
+        self._notices.say(event, speaker=want.beside, language=None, detail=f"{want.name}: {detail}")
+
+    def send(self, key: str, segment: Segment, who: Literal["agent", "person"]) -> None:
+        """A line of a conversation, to those who take part in it."""
+        running = self._running.get(key)
+        if running is None:
+            return
+        want = running.want
+        me = self._room.local_participant.identity
+        attributes = {
+            "lk.segment_id": segment.id,
+            "lk.transcription_final": "true" if segment.final else "false",
+            "lk.transcribed_track_id": self._track_sid(running, who),
+            "language": running.agent.caller.language,
+            "parley.kind": "agent",
+        }
+        sender = me if who == "agent" else want.beside
+        to = tuple(sorted(identity for identity in want.hears if identity in self._roster))
+        if to:
+            self._text.put(Text(CAPTIONS_TOPIC, segment.text, attributes, to, sender), key=segment.id)
+
+    def _track_sid(self, running: _Running, who: Literal["agent", "person"]) -> str:
+        if who == "agent":
+            return running.output.sid
+        participant = self._room.remote_participants.get(running.want.beside)
+        if participant is None:
+            return ""
+        audio = (p for p in participant.track_publications.values() if p.kind == rtc.TrackKind.KIND_AUDIO)
+        return next((p.sid for p in audio), "")
+
+
+class _Lines:
+    """One agent's captions. Implements `parley.voice.agent.LinesOut`."""
+
+    def __init__(self, agents: RoomAgents, key: str) -> None:
+        self._agents = agents
+        self._key = key
+
+    def send(self, segment: Segment, who: Literal["agent", "person"]) -> None:
+        """See LinesOut."""
+        self._agents.send(self._key, segment, who)
+
+
+class _Mixed:
+    """One microphone of several that an agent hears."""
+
+    def __init__(self, identity: str, mixer: Mixer, agent: VoiceAgent) -> None:
+        self._identity = identity
+        self._mixer = mixer
+        self._agent = agent
+
+    def hear(
+        self, pcm: bytes, at: float, speaking: bool, pre_roll: Iterable[bytes], voiced_s: float = 0.0
+    ) -> None:
+        """As VoiceAgent.hear."""
+        frame = self._mixer.push(self._identity, pcm)
+        self._agent.hear(frame or b"", at, speaking, (), voiced_s)
+
+
+def _language(person: Participant | None) -> str:
+    """What an agent should speak: what the participant hears, else speaks, as far as it is known."""
+    if person is None:
+        return ""
+    wish = person.preferences
+    return wish.hears if wish.hears != ORIGINAL else wish.speaks if wish.speaks != AUTO else ""
+
+
+def _least(*limits: float | None) -> float | None:
+    """The tightest of the limits that are set."""
+    return min((limit for limit in limits if limit is not None), default=None)

@@ -1,0 +1,164 @@
+"""What applications ask of the worker in a room: RPC `parley.say`, context for agents, typed messages."""
+
+import json
+import logging
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from livekit import rtc
+from parley.core.model import Roster
+from parley.core.policy import Bucket
+from parley.voice.agent import VoiceAgent
+from parley.voice.prompts import exactly
+
+from .agents import RoomAgents
+
+logger = logging.getLogger("parley.room")
+
+SAY = "parley.say"
+CONTEXT_TOPIC = "parley.context"
+CHAT_TOPIC = "lk.chat"
+MOST_CHARS = 4_000
+"""Characters of one request or message that are taken."""
+REQUESTS_PER_S = 5.0
+REQUESTS_BURST = 20.0
+
+_FORM = '{"to": identity, "text" | "instructions": text, "interrupt": true | false}'
+
+
+class Refused(Exception):
+    """A request that is not obeyed; the text names the field, what was given and what is allowed."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+NOT_ALLOWED, NOT_FOUND, INVALID, TOO_MANY = 1403, 1404, 1400, 1429
+"""Codes of refused requests: as HTTP's, a thousand higher, as LiveKit's own RPC errors are."""
+
+
+class Requests:
+    """Registers the handlers of one room and checks what comes."""
+
+    def __init__(
+        self,
+        room: rtc.Room,
+        agents: RoomAgents,
+        may_say: tuple[str, ...],
+        roster: Callable[[], Roster],
+        standby: Callable[[], bool],
+        spawn: Callable[..., Any],
+    ) -> None:
+        self._room = room
+        self._agents = agents
+        self._may_say = may_say
+        self._roster = roster
+        self._standby = standby
+        self._spawn = spawn
+        self._bucket = Bucket(REQUESTS_PER_S, REQUESTS_BURST)
+
+    def listen(self) -> None:
+        """Registers the handlers."""
+        self._room.local_participant.register_rpc_method(SAY, self._on_say)
+        for topic in (CONTEXT_TOPIC, CHAT_TOPIC):
+            self._room.register_text_stream_handler(topic, self._on_text)
+
+    def close(self) -> None:
+        """Takes them back."""
+        if self._room.isconnected():
+            self._room.local_participant.unregister_rpc_method(SAY)
+        for topic in (CONTEXT_TOPIC, CHAT_TOPIC):
+            self._room.unregister_text_stream_handler(topic)
+
+    def _on_say(self, call: rtc.RpcInvocationData) -> str:
+        try:
+            agent = self.say(call.caller_identity, call.payload)
+        except Refused as e:
+            raise rtc.RpcError(e.code, str(e)) from None
+        return json.dumps({"to": agent.caller.identity, "agent": agent.name})
+
+    def say(self, caller: str, payload: str) -> VoiceAgent:
+        """Makes an agent speak up; returns which. Raises Refused."""
+        self._admit(caller)
+        wish = _read(payload)
+        to = wish.get("to")
+        if not isinstance(to, str):
+            raise Refused(INVALID, _refusal("to", to, _FORM))
+        agent = self._agents.of(to)
+        if agent is None:
+            raise Refused(NOT_FOUND, f"{SAY}: to: {_shown(to)} has no agent")
+        interrupt = wish.get("interrupt", False)
+        if not isinstance(interrupt, bool):
+            raise Refused(
+                INVALID, f"{SAY}: interrupt: {_shown(interrupt)} is not allowed; allowed: true, false"
+            )
+        given = [key for key in ("text", "instructions") if key in wish]
+        if len(given) != 1:
+            raise Refused(INVALID, f"{SAY}: one of text and instructions is needed; allowed: {_FORM}")
+        text = wish[given[0]]
+        if not isinstance(text, str) or not text.strip() or len(text) > MOST_CHARS:
+            raise Refused(
+                INVALID,
+                f"{SAY}: {given[0]}: {_shown(text)} is not allowed; allowed: 1 to {MOST_CHARS} characters",
+            )
+        agent.say(exactly(text) if given[0] == "text" else text, interrupt=interrupt)
+        return agent
+
+    def _admit(self, caller: str) -> None:
+        if self._standby():
+            raise Refused(NOT_FOUND, "this worker stands by; another one serves the room")
+        if not self._bucket.take(monotonic()):
+            raise Refused(TOO_MANY, f"{SAY}: more than {REQUESTS_PER_S:g} requests per second")
+        participant = self._roster().get(caller)
+        by_kind = participant is not None and participant.kind == "agent"
+        if not by_kind and caller not in self._may_say and "*" not in self._may_say:
+            raise Refused(NOT_ALLOWED, f"{SAY}: {_shown(caller)} may not; PARLEY_LIMITS__SAY names who may")
+
+    def _on_text(self, reader: rtc.TextStreamReader, sender: str) -> None:
+        self._spawn(self._take_text(reader, sender), "text of an application")
+
+    async def _take_text(self, reader: rtc.TextStreamReader, sender: str) -> None:
+        try:
+            text = ""
+            async for chunk in reader:
+                text = (text + chunk)[:MOST_CHARS]
+        except rtc.StreamError as e:
+            logger.info("a text of an application broke off: %s", e)
+            return
+        text = text.strip()
+        if not text or self._standby():
+            return
+        if reader.info.topic == CHAT_TOPIC:
+            agent = self._agents.of(sender)
+            if agent is not None:
+                agent.hear_text(text)
+            return
+        try:
+            self._admit(sender)
+        except Refused as e:
+            logger.info("context for an agent was refused: %s", e)
+            return
+        agent = self._agents.of((reader.info.attributes or {}).get("to", sender))
+        if agent is not None:
+            await agent.tell(text)
+
+
+def _read(payload: str) -> dict[str, Any]:
+    try:
+        wish = json.loads(payload)
+    except (ValueError, RecursionError):
+        wish = None
+    if not isinstance(wish, dict):
+        raise Refused(INVALID, f"{SAY}: {_shown(payload)} is not allowed; allowed: {_FORM}")
+    return wish
+
+
+def _refusal(key: str, given: object, allowed: str) -> str:
+    return f"{SAY}: {key}: {_shown(given)} is not allowed; allowed: {allowed}"
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:59] + "…"

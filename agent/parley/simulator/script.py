@@ -1,0 +1,106 @@
+"""What a simulated agent says: turns that tests and demos write, and which of them answers what.
+
+    SimulatorOptions(script=[Turn(say="Good morning."), Turn(calls=(Call("weather", {"city": "Rome"}),))])
+    simulator.script.add(Turn(say="It rains.", when="weather"))
+
+A response takes the first turn whose `when` applies to what was said last, else the first that has no `when`;
+each turn is used `times` times. A reply that was cut is gone on with: where the conversation ends with the
+beginning of a turn's text, the same turn is taken again and says what is left of it (`replies`). The same
+question in a new session (its user message came as text) takes the same turn again.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from .turns import Context, Turn
+
+__all__ = ["Script"]
+
+_MOST_TURNS = 1000
+_TAKEN_KEPT = 64
+
+
+@dataclass(slots=True)
+class _Waiting:
+    turn: Turn
+    left: int
+
+
+@dataclass(slots=True)
+class _Taken:
+    session_id: str
+    heard: str
+    asked_id: str
+    turn: Turn
+
+
+@dataclass(slots=True)
+class Script:
+    """The turns that wait to be said, in all sessions; at most 1000."""
+
+    otherwise: Callable[[Context], Turn | None] | None = None
+    """Asked when no turn applies; None: the user is repeated."""
+    _waiting: list[_Waiting] = field(default_factory=list)
+    _taken: deque[_Taken] = field(default_factory=lambda: deque(maxlen=_TAKEN_KEPT))
+
+    @classmethod
+    def of(cls, script: "Sequence[Turn] | Callable[[Context], Turn | None]") -> "Script":
+        """The script that the options hold."""
+        if callable(script):
+            return cls(script)
+        made = cls()
+        made.add(*script)
+        return made
+
+    def add(self, *turns: Turn) -> None:
+        """Add turns to the end. Raises ValueError if there are too many."""
+        if len(self._waiting) + len(turns) > _MOST_TURNS:
+            raise ValueError(f"script: got more turns, allowed: at most {_MOST_TURNS}")
+        self._waiting += [_Waiting(turn, turn.times) for turn in turns]
+
+    def clear(self) -> None:
+        """Forget the turns that wait."""
+        self._waiting.clear()
+
+    @property
+    def waiting(self) -> list[tuple[Turn, int]]:
+        """The turns that were not used up, and how often each can still be used."""
+        return [(waiting.turn, waiting.left) for waiting in self._waiting]
+
+    def take(self, context: Context) -> Turn | None:
+        """The turn that answers this; None: no turn does."""
+        again = self._again(context)
+        if again is not None:
+            return again
+        turn = self._next(context)
+        if turn is not None and turn.failure is None:
+            asked_id = context.asked[-1].item_id if context.asked else ""
+            self._taken.append(_Taken(context.session_id, context.heard, asked_id, turn))
+        return turn
+
+    def _again(self, context: Context) -> Turn | None:
+        """The turn that was taken for this input already, and was cut, or never heard."""
+        said = " ".join(" ".join(line.text for line in context.said).split())
+        for taken in reversed(self._taken):
+            if taken.heard != context.heard:
+                continue
+            asked = context.asked
+            whole = " ".join(taken.turn.text.split())
+            if said and whole.startswith(said) and said != whole:
+                return taken.turn
+            if said or not asked:
+                return None
+            other = taken.session_id != context.session_id and not asked[-1].is_audio
+            return taken.turn if other or asked[-1].item_id == taken.asked_id else None
+        return None
+
+    def _next(self, context: Context) -> Turn | None:
+        keyed = (one for one in self._waiting if one.turn.when is not None and one.turn.applies(context))
+        waiting = next(keyed, None) or next((one for one in self._waiting if one.turn.when is None), None)
+        if waiting is None:
+            return self.otherwise(context) if self.otherwise else None
+        waiting.left -= 1
+        if not waiting.left:
+            self._waiting.remove(waiting)
+        return waiting.turn

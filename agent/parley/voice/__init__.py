@@ -1,0 +1,1 @@
+"""Voice agents: LiveKit's own AgentSession, on Parley's microphones, tracks and captions."""

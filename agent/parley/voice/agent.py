@@ -1,0 +1,419 @@
+"""A voice agent: one AgentSession beside one participant, from the greeting to the goodbye.
+
+microphone ──▶ Ears ──▶ AgentSession ⇄ RealtimeSession (the plugin) ⇄ the API
+    │                       │
+    └──voice──▶ Floor ──▶ Mouth ──▶ track          Lines ──▶ captions
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from time import monotonic
+from typing import Any, Literal, Protocol
+
+import aiohttp
+from livekit.agents import (
+    Agent,
+    AgentSession,
+    ErrorEvent,
+    SpeechCreatedEvent,
+    UserInputTranscribedEvent,
+)
+
+from livekit.plugins.openai_realtime import (
+    ConversationOptions,
+    RealtimeModel,
+    RealtimeSession,
+    ResponseEnded,
+    TurnEvent,
+    TurnTranscribed,
+)
+from livekit.plugins.openai_realtime.options import ConnectOptions
+from parley.agents import Caller, Conversation, Registered
+from parley.core.transcript import Segment
+from parley.core.turns import TurnPolicy
+from parley.core.usage import Budget, BudgetEvent
+from parley.media.speech import SpeechPlayout
+from parley.metrics import Metrics
+
+from . import prompts
+from .ears import Ears
+from .floor import Floor
+from .lines import Lines
+from .mouth import Mouth, SpeechTrack
+from .spending import Spending
+from .tools import Guard
+
+logger = logging.getLogger("parley.voice")
+
+KIND = "voice_agent"
+TICK_S = 0.1
+"""How often time is looked at while something is undecided; else once a second."""
+CLOSE_S = 8.0
+"""How long the end of a session may take."""
+FAREWELL_S = 15.0
+"""How long the last words may take to be said."""
+
+
+class LinesOut(Protocol):
+    """Where the transcript of a conversation goes."""
+
+    def send(self, segment: Segment, who: Literal["agent", "person"]) -> None: ...
+
+
+class AgentNotices(Protocol):
+    """What the room and the operator are told."""
+
+    def say(self, event: str, *, speaker: str | None, language: str | None, detail: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """The ports of a voice agent."""
+
+    connect: ConnectOptions
+    http: aiohttp.ClientSession
+    lines: LinesOut
+    notices: AgentNotices
+    metrics: Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why a conversation is over."""
+
+    reason: Literal["left", "hang_up", "idle", "budget", "failed"]
+    detail: str = ""
+    retryable: bool = False
+
+
+class VoiceAgent:
+    """`hear` feeds it, `run` works until the conversation is over and says why."""
+
+    def __init__(
+        self,
+        spec: Registered,
+        caller: Caller,
+        options: ConversationOptions,
+        around: Surroundings,
+        queue: SpeechPlayout,
+        track: SpeechTrack,
+        budgets: Sequence[Budget] = (),
+    ) -> None:
+        self.name = spec.name
+        self.caller = caller
+        self._spec = spec
+        self._own = own = spec.options
+        self._around = around
+        self._track = track
+        self._spending = Spending(around.metrics, options, budgets, self._on_budget)
+        self._ears = Ears()
+        self._lines = Lines(f"a-{id(self):x}", lambda segment: around.lines.send(segment, "agent"))
+        self._mouth = Mouth(queue, track, self._lines)
+        self._mouth.hold("alone")
+        self._conversation = Conversation(caller, hang_up=self._hang_up)
+        self._guard = Guard(own.tool_timeout_s, own.slow_tool_s, self._slow_tool, self._tool_trouble)
+        options = _decided_here(options)
+        self._model = _Model(options, connect=around.connect, http_session=around.http)
+        self._model.on_turn = self._on_turn
+        self._session: AgentSession[Conversation] | None = None
+        self._floor: Floor | None = None
+        self._own_vad = options.turn_detection is None
+        self._phrase = False
+        self._ending: Ending | None = None
+        self._over = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._group: asyncio.TaskGroup
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._last_active = monotonic()
+        self._asked = False
+        self._waiting_says: list[tuple[str, bool]] = []
+
+    @property
+    def waiting_s(self) -> float:
+        """Seconds of the microphone that wait for the session."""
+        return self._ears.waiting_s
+
+    # From the room
+
+    def hear(
+        self, pcm: bytes, at: float, speaking: bool, pre_roll: Sequence[bytes], voiced_s: float = 0.0
+    ) -> None:
+        """What the participant's microphone delivered. Called on the loop; never blocks."""
+        if voiced_s > 0:
+            self._last_active, self._asked = at, False
+        if self._floor is not None:
+            self._floor.heard(at, voiced_s)
+            if self._floor.open:
+                self._wake.set()
+        if not self._own_vad:
+            self._ears.push(pcm)
+            return
+        if speaking:
+            if not self._phrase:
+                for earlier in pre_roll:
+                    self._ears.push(earlier)
+            self._ears.push(pcm)
+        elif self._phrase:
+            self._end_of_turn()
+        self._phrase = speaking
+
+    def heard_by_somebody(self) -> None:
+        """The participant gets the track now: what waited for that is played."""
+        self._mouth.let_go("alone")
+
+    def say(self, instructions: str, *, interrupt: bool) -> None:
+        """Makes the agent speak up, after what it is saying, or instead of it."""
+        if self._session is None or self._floor is None:
+            self._waiting_says.append((instructions, interrupt))
+            return
+        if interrupt:
+            self._floor.interrupt()
+        self._session.generate_reply(instructions=instructions, tool_choice="none")
+        self._last_active = monotonic()
+
+    async def tell(self, text: str) -> None:
+        """Something to know, from the application: it does not make the agent speak."""
+        agent = self._session.current_agent if self._session is not None else None
+        if agent is None:
+            return
+        context = agent.chat_ctx.copy()
+        context.add_message(role="system", content=text)
+        await agent.update_chat_ctx(context)
+
+    def hear_text(self, text: str) -> None:
+        """The participant has typed something."""
+        if self._session is not None:
+            self._session.generate_reply(user_input=text)
+            self._last_active = monotonic()
+
+    def finish(self, reason: Ending) -> None:
+        """`run` returns as soon as the session is closed."""
+        if self._ending is None:
+            self._ending = reason
+        self._over.set()
+
+    # The conversation
+
+    async def run(self) -> Ending:
+        """Opens the session, greets, and works until `finish`. Errors of the agent's own code are raised."""
+        agent = self._spec.make(self.caller)
+        await self._guard.install(agent)
+        session = self._session_of(agent)
+        try:
+            await session.start(agent, record=False)
+            async with asyncio.TaskGroup() as self._group:
+                self._spawn(self._watch())
+                self._greet(session)
+                await self._over.wait()
+                for task in self._tasks:
+                    task.cancel()
+        finally:
+            self._ears.close()
+            await asyncio.shield(self._close(session))
+        return self._ending or Ending("left")
+
+    def _session_of(self, agent: Agent) -> "AgentSession[Conversation]":
+        session: AgentSession[Conversation] = AgentSession(
+            llm=self._model,
+            vad=None,
+            turn_handling={"turn_detection": "manual" if self._own_vad else "realtime_llm"},
+            aec_warmup_duration=None,
+            user_away_timeout=None,
+            userdata=self._conversation,
+        )
+        options = self._own
+        policy = TurnPolicy(backchannels=frozenset(options.backchannels))
+        if options.false_interruption_s is None:
+            policy = replace(policy, certain_s=0.0)
+        elif self._own_vad:
+            policy = replace(policy, unread_s=0.0)  # the turn is over, and its words come with the answer
+        else:
+            policy = replace(policy, unread_s=options.false_interruption_s)
+        self._floor = Floor(
+            policy,
+            session,
+            self._mouth,
+            lambda: self._guard.running > 0,
+            interruptions=options.interruptions,
+        )
+        self._mouth.on_begin = self._floor.began
+        self._mouth.on_silent = self._silent
+        session.input.audio = self._ears
+        session.output.audio = self._mouth
+        session.output.transcription = self._lines
+        session.on("speech_created", self._on_speech_created)
+        session.on("user_input_transcribed", self._on_words)
+        session.on("error", self._on_error)
+        session.on("close", lambda _: self.finish(Ending("failed", "the session closed", retryable=True)))
+        self._session = session
+        return session
+
+    def _greet(self, session: "AgentSession[Conversation]") -> None:
+        options = self._own
+        if options.disclosure:
+            session.generate_reply(instructions=prompts.exactly(options.disclosure), tool_choice="none")
+        if options.greeting:
+            session.generate_reply(instructions=options.greeting, tool_choice="none")
+        waiting, self._waiting_says = self._waiting_says, []
+        for instructions, interrupt in waiting:
+            self.say(instructions, interrupt=interrupt)
+
+    async def _close(self, session: "AgentSession[Conversation]") -> None:
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await session.aclose()
+                await self._model.aclose()
+        except TimeoutError:
+            logger.warning("a voice agent's session did not close in %g s", CLOSE_S)
+
+    # Turns
+
+    def _on_turn(self, event: TurnEvent) -> None:
+        if self._floor is None:
+            return
+        self._floor.on_event(event)
+        match event:
+            case ResponseEnded():
+                self._response_ended(event)
+            case TurnTranscribed(usage=usage) if usage is not None:
+                self._spending.transcription(usage)
+            case _:
+                pass
+        if self._floor.open:
+            self._wake.set()
+
+    def _end_of_turn(self) -> None:
+        """Parley's own VAD has heard the end of a turn."""
+        if self._session is None or self._floor is None:
+            return
+        self._floor.tick(monotonic())
+        self._session.commit_user_turn()
+
+    def _on_speech_created(self, event: SpeechCreatedEvent) -> None:
+        assert self._floor is not None
+        self._floor.created(event.speech_handle, by_api=not event.user_initiated)
+        self._track.expect()
+
+    def _silent(self) -> None:
+        assert self._floor is not None
+        self._last_active = monotonic()
+        self._floor.silent()
+
+    def _on_words(self, event: UserInputTranscribedEvent) -> None:
+        if event.transcript.strip() and event.item_id:
+            now = monotonic()
+            segment = Segment(f"p-{event.item_id}", event.transcript.strip(), event.is_final, now, now)
+            self._around.lines.send(segment, "person")
+
+    def _response_ended(self, event: ResponseEnded) -> None:
+        self._last_active = monotonic()
+        if event.usage is not None:
+            self._spending.response(event.usage)
+        if event.status == "incomplete" and event.reason == "content_filter":
+            self._tell_trouble("agent.filtered", "the API stopped an answer by its content filter")
+            self.say(prompts.FILTERED, interrupt=False)
+
+    # Trouble
+
+    def _on_error(self, event: ErrorEvent) -> None:
+        error = event.error
+        cause: Any = getattr(error, "error", error)
+        self._around.metrics.session_failed(KIND, type(cause).__name__)
+        if not getattr(error, "recoverable", False):
+            self.finish(Ending("failed", str(cause), retryable=bool(getattr(cause, "retryable", False))))
+
+    def _tool_trouble(self, tool: str, what: str) -> None:
+        self._tell_trouble("tool.failed", f"{tool}: {what}")
+
+    def _tell_trouble(self, event: str, detail: str) -> None:
+        self._around.notices.say(
+            event, speaker=self.caller.identity, language=None, detail=f"{self.name}: {detail}"
+        )
+
+    def _slow_tool(self, tool: str) -> None:
+        if self._session is not None and not self._mouth.speaking:
+            self._session.generate_reply(instructions=prompts.SLOW_TOOL.format(tool=tool), tool_choice="none")
+
+    def _on_budget(self, event: BudgetEvent, detail: str) -> None:
+        """A budget that is spent ends the conversation, said aloud."""
+        self._tell_trouble(f"budget.{event}", detail)
+        if event == "exceeded":
+            self._end_with(prompts.SPENT, Ending("budget", detail))
+
+    # Time
+
+    def _hang_up(self, reason: str) -> None:
+        self._spawn(self._leave(Ending("hang_up", reason)))
+
+    def _end_with(self, instructions: str, ending: Ending) -> None:
+        """Says something last, then ends."""
+        if self._session is not None and self._ending is None:
+            self._session.generate_reply(instructions=instructions, tool_choice="none")
+            self._spawn(self._leave(ending))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """For as long as the conversation lasts."""
+        task = self._group.create_task(work, name=f"voice agent {self.name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _leave(self, ending: Ending) -> None:
+        """Lets what is being said be said, then ends."""
+        if self._ending is not None:
+            return
+        self._ending = ending
+        deadline = monotonic() + FAREWELL_S
+        quiet = 0
+        # Between a reply's request and its first sound nothing is busy for a moment.
+        while self._floor is not None and quiet < 10 and monotonic() < deadline:
+            quiet = 0 if self._floor.busy else quiet + 1
+            await asyncio.sleep(TICK_S)
+        self._over.set()
+
+    async def _watch(self) -> None:
+        """Looks at the time: open verdicts, and people who have gone quiet."""
+        assert self._floor is not None
+        while True:
+            self._wake.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TICK_S if self._floor.open else 1.0):
+                    await self._wake.wait()
+            if self._floor.open:
+                await asyncio.sleep(TICK_S / 2)
+            now = monotonic()
+            self._floor.tick(now)
+            self._idle(now)
+
+    def _idle(self, now: float) -> None:
+        options = self._own
+        assert self._floor is not None
+        assert self._session is not None
+        if options.idle_s is None or self._floor.busy or self._ending is not None:
+            return
+        quiet_s = now - self._last_active
+        if not self._asked and quiet_s >= options.idle_s:
+            self._asked = True
+            self._session.generate_reply(instructions=prompts.STILL_THERE, tool_choice="none")
+        elif self._asked and quiet_s >= options.idle_goodbye_s:
+            self._end_with(prompts.GOODBYE, Ending("idle", "nobody answered any more"))
+
+
+class _Model(RealtimeModel):
+    """The plugin's model; the turns of all its sessions go to one place, also after a hand-over."""
+
+    on_turn: Callable[[TurnEvent], None]
+
+    def session(self, *, turn_detection_disabled: bool = False) -> RealtimeSession:
+        session = super().session(turn_detection_disabled=turn_detection_disabled)
+        session.on("turn", self.on_turn)  # type: ignore[arg-type]
+        return session
+
+
+def _decided_here(options: ConversationOptions) -> ConversationOptions:
+    """Who interrupts is decided by the floor: the API goes on speaking until it is told otherwise."""
+    if options.turn_detection is None:
+        return options
+    return replace(options, turn_detection=replace(options.turn_detection, interrupt_response=False))

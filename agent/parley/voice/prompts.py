@@ -1,0 +1,21 @@
+"""What an agent is told to say when something happens that its own instructions do not speak of."""
+
+SLOW_TOOL = (
+    "The tool {tool} is still working. Tell the person in one short sentence that it takes a moment. "
+    "Do not invent a result."
+)
+FILTERED = (
+    "Your last answer was stopped by a content filter. Tell the person in one short sentence that you cannot "
+    "help with that, and ask what else you can do."
+)
+SPENT = (
+    "The budget of this conversation is spent, and it ends now. Tell the person so in one short sentence, "
+    "and say goodbye."
+)
+STILL_THERE = "The person has been silent for a while. Ask in one short sentence if they are still there."
+GOODBYE = "The person does not answer any more. Say goodbye in one short sentence."
+
+
+def exactly(text: str) -> str:
+    """Instructions that make the model say a given text."""
+    return f"Say exactly this, in the language of the conversation, and nothing else: {text}"
