@@ -50,11 +50,11 @@ def room_policy(settings: Settings) -> RoomPolicy:
         defaults=settings.preferences,
         allowed=settings.allowed(agents.names()),
         sessions=settings.limits.sessions_per_room,
+        usd=settings.limits.usd_per_room,
         agents=AgentPolicy(
             defaults=settings.voice_agent,
             connect=connect_options(settings),
             usd_per_participant=settings.limits.usd_per_participant,
-            usd_per_room=settings.limits.usd_per_room,
             say=settings.limits.say,
         ),
     )

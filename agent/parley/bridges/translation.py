@@ -87,6 +87,8 @@ class TranslationBridge:
         self._announced = False
         self._onset_at: float | None = None
         self._reported_drop_s = 0.0
+        self.usd = 0.0
+        """What its sessions cost so far, at list prices."""
         prefix = f"{spec.key.language}-{random.randrange(1 << 32):08x}"
         self._segmenters: dict[TextKind, Segmenter] = {
             "translation": Segmenter(f"t-{prefix}"),
@@ -189,7 +191,7 @@ class TranslationBridge:
             if frame is not None:
                 await session.append(frame.pcm)
                 sent = monotonic()
-                self._around.metrics.sent(KIND, self._policy.model, seconds(len(frame.pcm)))
+                self.usd += self._around.metrics.sent(KIND, self._policy.model, seconds(len(frame.pcm)))
                 self._around.metrics.ingress.observe(max(0.0, sent - frame.captured_at))
                 quiet_since = sent
                 continue

@@ -37,6 +37,10 @@ class TurnPolicy:
     """This much voice is one, whatever it says."""
     short_s: float = 0.3
     """Less voice than this, of which no transcript came, is none."""
+    blip_s: float = 0.07
+    """Not more voice than this, and then silence, is a click or a breath."""
+    blip_quiet_s: float = 0.3
+    """That silence."""
     unheard_s: float = 0.9
     """If the API has reported no turn so long after the voice ended, it was none."""
     unread_s: float = 1.5
@@ -118,7 +122,8 @@ class TurnTaker:
         if self._read is False:
             return self._decide("resume")
         if self._turn is None:
-            return self._decide("resume") if quiet_s >= policy.unheard_s else None
+            blip = self._voice_s <= policy.blip_s and quiet_s >= policy.blip_quiet_s
+            return self._decide("resume") if blip or quiet_s >= policy.unheard_s else None
         if quiet_s < policy.unread_s:
             return None
         return self._decide("interrupt" if self._voice_s >= policy.short_s else "resume")

@@ -59,54 +59,6 @@ class Tokens:
         return Tokens(*(getattr(self, kind) + getattr(other, kind) for kind in KINDS))
 
 
-def tokens_of(usage: Mapping[str, object]) -> Tokens:
-    """Reads `response.usage` of `response.done`, or LiveKit's `RealtimeModelMetrics.model_dump()`.
-
-    Missing or odd fields count as nothing. What is not broken down by kind is taken for audio, the
-    dearest; cached tokens that are not broken down are taken from the cheapest first. Reasoning tokens
-    are text already.
-    """
-    inputs, outputs = _mapping(usage, "input_token_details"), _mapping(usage, "output_token_details")
-    text, audio, image = (_count(inputs, f"{kind}_tokens") for kind in ("text", "audio", "image"))
-    audio += max(0, _count(usage, "input_tokens") - text - audio - image)
-    details = inputs.get("cached_tokens_details")
-    if isinstance(details, Mapping):
-        cached = {kind: _count(details, f"{kind}_tokens") for kind in ("text", "audio", "image")}
-    else:
-        left = _count(inputs, "cached_tokens")
-        cached = {}
-        for kind, count in (("text", text), ("image", image), ("audio", audio)):
-            cached[kind] = min(left, count)
-            left -= cached[kind]
-    text_cached, audio_cached, image_cached = (
-        min(cached["text"], text),
-        min(cached["audio"], audio),
-        min(cached["image"], image),
-    )
-    text_out, audio_out = _count(outputs, "text_tokens"), _count(outputs, "audio_tokens")
-    audio_out += max(0, _count(usage, "output_tokens") - text_out - audio_out)
-    return Tokens(
-        text_in=text - text_cached,
-        text_cached=text_cached,
-        text_out=text_out,
-        audio_in=audio - audio_cached,
-        audio_cached=audio_cached,
-        audio_out=audio_out,
-        image_in=image - image_cached,
-        image_cached=image_cached,
-    )
-
-
-def _mapping(of: Mapping[str, object], key: str) -> Mapping[str, object]:
-    value = of.get(key)
-    return value if isinstance(value, Mapping) else {}
-
-
-def _count(of: Mapping[str, object], key: str) -> int:
-    value = of.get(key)
-    return max(0, value) if isinstance(value, int) else 0
-
-
 _SNAPSHOT = re.compile(r"-\d[\d-]*")
 
 

@@ -35,7 +35,7 @@ class PhraseGate:
         self._pre_roll: deque[tuple[bytes, float]] = deque()
         self._pre_roll_s = 0.0
         self.voiced_s = 0.0
-        """Seconds of voice in the frame that was decided last; none while no phrase lives."""
+        """Seconds of voice in the frame that was decided last; also before it is sure that a phrase lives."""
 
     @property
     def open(self) -> bool:
@@ -55,10 +55,10 @@ class PhraseGate:
                     self._recent.clear()
                 continue
             self._recent.append(p >= policy.threshold)
+            self.voiced_s += self._window_s if p >= policy.threshold else 0.0
             if p >= policy.sure or sum(self._recent) >= policy.onset_windows:
                 self._open = True
                 self._quiet_s = 0.0
-                self.voiced_s += self._window_s
         return self._open
 
     def end(self) -> None:

@@ -23,6 +23,7 @@ from parley.metrics import Metrics
 from parley.ports import Notices
 from parley.voice.agent import Ending, Surroundings, VoiceAgent
 
+from .camera import picture
 from .changes import Changes
 from .text_output import CAPTIONS_TOPIC, Text, TextOutput
 from .track_input import Ingress
@@ -55,8 +56,6 @@ class AgentPolicy:
     connect: ConnectOptions
     usd_per_participant: float | None = None
     """Budget of one participant's agent in one room, in USD; None: none."""
-    usd_per_room: float | None = None
-    """Budget of all agents of a room together, in USD; None: none."""
     say: tuple[str, ...] = ()
     """Identities that may make an agent speak, `*` for everybody; participants of kind agent always may."""
 
@@ -113,6 +112,7 @@ class RoomAgents:
         changes: Changes,
         new_track: NewTrack,
         spawn: Spawn,
+        budget: Budget,
         hang_up: HangUp | None = None,
     ) -> None:
         self._room = room
@@ -126,7 +126,7 @@ class RoomAgents:
         self._new_track = new_track
         self._spawn = spawn
         self._hang_up = hang_up
-        self._budget = Budget(policy.usd_per_room)
+        self._budget = budget
         self._roster: Roster = {}
         self._running: dict[str, _Running] = {}
         self._ended: dict[str, Wanted] = {}
@@ -149,6 +149,19 @@ class RoomAgents:
         """Seconds of microphones that wait for a session."""
         return sum(running.agent.waiting_s for running in self._running.values())
 
+    def state(self, of: Callable[[str], bool]) -> list[dict[str, object]]:
+        """The agents beside those identities for which `of` holds, and what each has used."""
+        return [
+            {"of": running.want.beside, "agent": running.want.name, **running.agent.usage}
+            for running in self._running.values()
+            if of(running.want.beside)
+        ]
+
+    def end_all(self, why: str) -> None:
+        """The room can afford them no longer: each says so, and ends."""
+        for running in self._running.values():
+            running.agent.end_for_budget(why)
+
     async def fit(self, roster: Roster) -> None:
         """Ends the agents that nobody wants any more, starts those that are missing."""
         self._roster = roster
@@ -163,7 +176,7 @@ class RoomAgents:
             elif new != running.want:
                 self._follow(key, new)
         for key, new in want.items():
-            if key not in self._running and key not in self._ended:
+            if key not in self._running and key not in self._ended and not self._budget.exceeded:
                 await self._start(key, new)
 
     def of(self, identity: str) -> VoiceAgent | None:
@@ -196,7 +209,12 @@ class RoomAgents:
         spec = registry.get(want.name)
         caller = self._caller(want)
         around = Surroundings(
-            self._policy.connect, self._http, _Lines(self, key), self._notices, self._metrics
+            self._policy.connect,
+            self._http,
+            _Lines(self, key),
+            self._notices,
+            self._metrics,
+            lambda source: picture(self._room, want.beside, source),
         )
         options = spec.conversation(self._policy.defaults)
         budgets = (Budget(_least(spec.options.usd, self._policy.usd_per_participant)), self._budget)
@@ -213,11 +231,11 @@ class RoomAgents:
             self._mixers.get(key, Mixer()).remove(identity)
         running.want = want
         if len(want.hears) == 1 and not key.startswith("room "):
-            self._ingress.attach(want.beside, key, running.agent)
+            self._ingress.attach(want.beside, key, running.agent, prompt=True)
             return
         mixer = self._mixers.setdefault(key, Mixer())
         for identity in want.hears:
-            self._ingress.attach(identity, key, _Mixed(identity, mixer, running.agent))
+            self._ingress.attach(identity, key, _Mixed(identity, mixer, running.agent), prompt=True)
 
     async def _guard(self, key: str, running: _Running) -> None:
         """The bulkhead around one agent: whatever its code does stays in it."""

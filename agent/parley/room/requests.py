@@ -1,4 +1,5 @@
-"""What applications ask of the worker in a room: RPC `parley.say`, context for agents, typed messages."""
+"""What applications ask of the worker in a room: RPC `parley.say` and `parley.state`, context for agents,
+typed messages."""
 
 import json
 import logging
@@ -17,10 +18,13 @@ from .agents import RoomAgents
 logger = logging.getLogger("parley.room")
 
 SAY = "parley.say"
+STATE = "parley.state"
 CONTEXT_TOPIC = "parley.context"
 CHAT_TOPIC = "lk.chat"
 MOST_CHARS = 4_000
 """Characters of one request or message that are taken."""
+MOST_ANSWER = 14_000
+"""Bytes of an answer; LiveKit takes 15 KiB."""
 REQUESTS_PER_S = 5.0
 REQUESTS_BURST = 20.0
 
@@ -47,6 +51,7 @@ class Requests:
         room: rtc.Room,
         agents: RoomAgents,
         may_say: tuple[str, ...],
+        state: Callable[[Callable[[str], bool]], dict[str, Any]],
         roster: Callable[[], Roster],
         standby: Callable[[], bool],
         spawn: Callable[..., Any],
@@ -54,6 +59,7 @@ class Requests:
         self._room = room
         self._agents = agents
         self._may_say = may_say
+        self._state = state
         self._roster = roster
         self._standby = standby
         self._spawn = spawn
@@ -62,13 +68,15 @@ class Requests:
     def listen(self) -> None:
         """Registers the handlers."""
         self._room.local_participant.register_rpc_method(SAY, self._on_say)
+        self._room.local_participant.register_rpc_method(STATE, self._on_state)
         for topic in (CONTEXT_TOPIC, CHAT_TOPIC):
             self._room.register_text_stream_handler(topic, self._on_text)
 
     def close(self) -> None:
         """Takes them back."""
         if self._room.isconnected():
-            self._room.local_participant.unregister_rpc_method(SAY)
+            for method in (SAY, STATE):
+                self._room.local_participant.unregister_rpc_method(method)
         for topic in (CONTEXT_TOPIC, CHAT_TOPIC):
             self._room.unregister_text_stream_handler(topic)
 
@@ -106,14 +114,34 @@ class Requests:
         agent.say(exactly(text) if given[0] == "text" else text, interrupt=interrupt)
         return agent
 
-    def _admit(self, caller: str) -> None:
+    def _on_state(self, call: rtc.RpcInvocationData) -> str:
+        try:
+            self._take_turn(STATE)
+        except Refused as e:
+            raise rtc.RpcError(e.code, str(e)) from None
+        caller = call.caller_identity
+        trusted = self._trusted(caller)
+        state = self._state(lambda identity: trusted or identity == caller)
+        text = json.dumps(state, ensure_ascii=False)
+        if len(text.encode()) > MOST_ANSWER:
+            # An answer has room for some hundred participants; what every room needs fits into any.
+            text = json.dumps({"truncated": True, "people": len(self._roster()), "usd": state["usd"]})
+        return text
+
+    def _take_turn(self, method: str) -> None:
         if self._standby():
             raise Refused(NOT_FOUND, "this worker stands by; another one serves the room")
         if not self._bucket.take(monotonic()):
-            raise Refused(TOO_MANY, f"{SAY}: more than {REQUESTS_PER_S:g} requests per second")
+            raise Refused(TOO_MANY, f"{method}: more than {REQUESTS_PER_S:g} requests per second")
+
+    def _trusted(self, caller: str) -> bool:
         participant = self._roster().get(caller)
         by_kind = participant is not None and participant.kind == "agent"
-        if not by_kind and caller not in self._may_say and "*" not in self._may_say:
+        return by_kind or caller in self._may_say or "*" in self._may_say
+
+    def _admit(self, caller: str) -> None:
+        self._take_turn(SAY)
+        if not self._trusted(caller):
             raise Refused(NOT_ALLOWED, f"{SAY}: {_shown(caller)} may not; PARLEY_LIMITS__SAY names who may")
 
     def _on_text(self, reader: rtc.TextStreamReader, sender: str) -> None:

@@ -3,8 +3,8 @@
 import asyncio
 import json
 import logging
-from collections.abc import Coroutine, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import asdict, dataclass, field
 from time import monotonic, thread_time
 from typing import Any
 
@@ -15,10 +15,11 @@ from livekit import rtc
 from parley.bridges.credential import Credential
 from parley.bridges.translation import BridgePolicy, Surroundings, TranslationBridge
 from parley.core.language import primary
-from parley.core.model import AUTO, BridgeKey, BridgeSpec, Preferences
+from parley.core.model import AUTO, BridgeKey, BridgeSpec, Participant, Preferences
 from parley.core.planning import desired, plan
 from parley.core.preferences import Allowed, Rejection
 from parley.core.routing import routes
+from parley.core.usage import Budget
 from parley.media.gate import GatePolicy
 from parley.metrics import Metrics
 from parley.ports import Dial, TextKind
@@ -54,6 +55,8 @@ class RoomPolicy:
     defaults: Preferences
     allowed: Allowed
     sessions: int
+    usd: float | None = None
+    """Budget of the room at list prices, in USD; None: none. Spent, all sessions end."""
     agents: AgentPolicy | None = None
     """None: there are no voice agents."""
 
@@ -101,6 +104,9 @@ class RoomSupervisor:
         self._running: dict[BridgeKey, _Running] = {}
         self._finishing: list[_Running] = []
         self._refused: tuple[BridgeKey, ...] = ()
+        self._budget = Budget(policy.usd)
+        self._ended_usd = 0.0
+        self._counted_usd = 0.0
         self._described = "{}"
         self._standby = True
         self._leaving = asyncio.Event()
@@ -120,12 +126,14 @@ class RoomSupervisor:
                 self._changes,
                 lambda name, queue: TrackOutput(self._player, name, self._layer, metrics, queue),
                 self._spawn,
+                self._budget,
                 hang_up,
             )
             self._requests = Requests(
                 room,
                 self._agents,
                 policy.agents.say,
+                self._state,
                 lambda: self._people.roster,
                 lambda: self._standby,
                 self._spawn,
@@ -206,7 +214,7 @@ class RoomSupervisor:
                 self._people.update(identity, participants.get(identity))
         self._metrics.rooms.set(0 if standby else 1)
         self._metrics.participants.set(0 if standby else self._people.people)
-        wanted = {} if standby else desired(routes(self._people.roster))
+        wanted = {} if standby or self._budget.exceeded else desired(routes(self._people.roster))
         specs = {key: running.spec for key, running in self._running.items()}
         change = plan(wanted, specs, self._policy.sessions)
         for key in change.stop:
@@ -274,6 +282,7 @@ class RoomSupervisor:
             self._ingress.detach(running.spec.key.speaker, running.spec.key)
         if running in self._finishing:
             self._finishing.remove(running)
+        self._ended_usd += running.bridge.usd
         self._changes.add(ROOM)
 
     async def _unpublish(self, output: TrackOutput) -> None:
@@ -356,6 +365,30 @@ class RoomSupervisor:
             self._described = described
             await self._room.local_participant.set_attributes({"parley.tracks": described})
 
+    def _state(self, own: Callable[[str], bool]) -> dict[str, Any]:
+        """What RPC `parley.state` answers; `own`: whose agents the asker may know about."""
+        agents = self._agents
+        return {
+            "people": {
+                p.identity: {**asdict(p.preferences), "consent": _consent(p)}
+                for p in self._people.roster.values()
+                if p.is_person
+            },
+            "translations": [
+                {
+                    "speaker": running.spec.key.speaker,
+                    "language": running.spec.key.language,
+                    "listeners": sorted(running.spec.listeners),
+                    "readers": sorted(running.spec.readers | running.spec.source_readers),
+                    "usd": round(running.bridge.usd, 6),
+                }
+                for running in self._running.values()
+            ],
+            "agents": agents.state(own) if agents is not None else [],
+            "tracks": json.loads(self._described),
+            "usd": round(self._budget.spent_usd, 6),
+        }
+
     # Text
 
     def _readers(self, bridge: TranslationBridge, kind: TextKind) -> Iterable[str]:
@@ -422,6 +455,7 @@ class RoomSupervisor:
         told = 0
         while True:
             await asyncio.sleep(GAUGES_S)
+            self._count()
             running = self._all()
             waiting_s = self._agents.waiting_s if self._agents is not None else 0.0
             self._metrics.waiting("session", waiting_s + sum(r.bridge.waiting_s for r in running))
@@ -430,8 +464,27 @@ class RoomSupervisor:
                 self._metrics.dropped("ingress", (self._layer.dropped_frames - told) * FRAME_MS / 1000)
                 told = self._layer.dropped_frames
 
+    def _count(self) -> None:
+        """Takes what the translations have cost from the room's budget, and looks what is left."""
+        exceeded = self._budget.exceeded
+        usd = self._ended_usd + sum(running.bridge.usd for running in self._all())
+        event = self._budget.spend(usd - self._counted_usd)
+        self._counted_usd = usd
+        if event is not None:
+            spent, limit = self._budget.spent_usd, self._budget.limit_usd
+            detail = f"the room: {spent:.4f} of {limit:g} USD"
+            self._notices.say(f"budget.{event}", speaker=None, language=None, detail=detail)
+        if self._budget.exceeded and self._running:
+            self._changes.add(ROOM)
+        if event == "exceeded" and not exceeded and self._agents is not None:
+            self._agents.end_all("the room's budget is spent")
+
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
         return self._group.create_task(work, name=name)
+
+
+def _consent(participant: Participant) -> str:
+    return "granted" if participant.preferences.consent else "declined"
 
 
 def _description(speaker: str, language: str | None, kind: str) -> dict[str, str | None]:

@@ -18,6 +18,8 @@ from .native import NativeLayer, OnAudio
 FRAME_MS = 50
 """Audio is taken from LiveKit in frames of this length, a quarter of a frame of the model: longer ones cost
 less, but where a phrase begins, what is left of the frame is heard as delay."""
+PROMPT_MS = 20
+"""The same for a microphone whose voice must stop an agent at once."""
 
 
 class Stream(Protocol):
@@ -29,9 +31,13 @@ class Stream(Protocol):
 class PublicStream:
     """The same over the public AudioStream, for a livekit package whose native layer is not as expected."""
 
-    def __init__(self, track: rtc.Track, on_audio: OnAudio, spawn: "Spawn") -> None:
+    def __init__(self, track: rtc.Track, frame_ms: int, on_audio: OnAudio, spawn: "Spawn") -> None:
         self._stream = rtc.AudioStream.from_track(
-            track=track, sample_rate=RATE_HZ, num_channels=1, frame_size_ms=FRAME_MS, capacity=20
+            track=track,
+            sample_rate=RATE_HZ,
+            num_channels=1,
+            frame_size_ms=frame_ms,
+            capacity=1000 // frame_ms,
         )
         self._task = spawn(self._read(on_audio), "public audio stream")
 
@@ -67,6 +73,8 @@ class Microphone:
 
     def __init__(self, policy: GatePolicy) -> None:
         self.hearers: dict[Hashable, Hearer] = {}
+        self.prompt: set[Hashable] = set()
+        """Those of them that must hear at once."""
         self._gate = PhraseGate(policy)
         self._speech = SpeechProbability()
         self._closed = False
@@ -75,6 +83,11 @@ class Microphone:
     def speaking(self) -> bool:
         """Whether a phrase lives."""
         return self._gate.open
+
+    @property
+    def frame_ms(self) -> int:
+        """The length of frames that is needed now."""
+        return PROMPT_MS if self.prompt else FRAME_MS
 
     def on_audio(self, pcm: bytes, at: float) -> None:
         """One frame of PCM16 mono 24 kHz that arrived at `at`."""
@@ -104,7 +117,7 @@ class Ingress:
         self._policy = policy
         self._spawn = spawn
         self._microphones: dict[str, Microphone] = {}
-        self._streams: dict[str, tuple[str, Stream]] = {}
+        self._streams: dict[str, tuple[tuple[str, int], Stream]] = {}
 
     def _microphone(self, identity: str) -> Microphone:
         """The microphone of a speaker; made when first asked for."""
@@ -112,14 +125,18 @@ class Ingress:
             self._microphones[identity] = Microphone(self._policy)
         return self._microphones[identity]
 
-    def attach(self, speaker: str, key: Hashable, hearer: Hearer) -> None:
-        """From now on the hearer is fed from the speaker's microphone."""
-        self._microphone(speaker).hearers[key] = hearer
+    def attach(self, speaker: str, key: Hashable, hearer: Hearer, *, prompt: bool = False) -> None:
+        """From now on the hearer is fed from the speaker's microphone; `prompt`: in short frames."""
+        microphone = self._microphone(speaker)
+        microphone.hearers[key] = hearer
+        if prompt:
+            microphone.prompt.add(key)
 
     def detach(self, speaker: str, key: Hashable) -> None:
         """The hearer is fed nothing more."""
         if speaker in self._microphones:
             self._microphones[speaker].hearers.pop(key, None)
+            self._microphones[speaker].prompt.discard(key)
 
     async def follow(self, wanted: Iterable[str], participants: dict[str, rtc.RemoteParticipant]) -> None:
         """Makes the subscriptions and streams fit: exactly the `wanted` identities are captured."""
@@ -146,8 +163,9 @@ class Ingress:
         publication: rtc.RemoteTrackPublication | None,
     ) -> None:
         sid = publication.sid if publication is not None and publication.track is not None else None
+        frame_ms = self._microphones[identity].frame_ms if identity in self._microphones else FRAME_MS
         running = self._streams.get(identity)
-        if running is not None and running[0] != sid:
+        if running is not None and running[0][0] != sid:
             await self._drop(identity)
             running = None
         for other in participant.track_publications.values():
@@ -160,13 +178,18 @@ class Ingress:
         microphone = self._microphone(identity)
         if publication.muted:
             microphone.interrupt()
-        if running is None and sid is not None and publication.track is not None:
-            self._streams[identity] = (sid, self._open(publication.track, microphone.on_audio))
+        if sid is None or publication.track is None or (running is not None and running[0][1] == frame_ms):
+            return
+        if running is not None:
+            # The same track in frames of another length: the old stream ends where the new one begins.
+            await running[1].aclose()
+        stream = self._open(publication.track, frame_ms, microphone.on_audio)
+        self._streams[identity] = ((sid, frame_ms), stream)
 
-    def _open(self, track: rtc.Track, on_audio: OnAudio) -> Stream:
+    def _open(self, track: rtc.Track, frame_ms: int, on_audio: OnAudio) -> Stream:
         if self._layer is None:
-            return PublicStream(track, on_audio, self._spawn)
-        return self._layer.open_stream(track, RATE_HZ, FRAME_MS, on_audio)
+            return PublicStream(track, frame_ms, on_audio, self._spawn)
+        return self._layer.open_stream(track, RATE_HZ, frame_ms, on_audio)
 
     async def _drop(self, identity: str) -> None:
         running = self._streams.pop(identity, None)

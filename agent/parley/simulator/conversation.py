@@ -53,7 +53,8 @@ class ConversationSession:
         self.ending: Ending | None = None
         expires_at = int(unix_now + options.session_lifetime_s)
         configuration = Configuration(record.id, record.model, expires_at)
-        self._state = State(record, options, configuration, script or Script.of(options.script))
+        shared = Script.of(options.script) if script is None else script
+        self._state = State(record, options, configuration, shared)
         self._answering = Answering(self._state)
         self._listening = Listening(self._state, self._answering)
         self._mcp = McpListing(self._state)

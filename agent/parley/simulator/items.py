@@ -16,6 +16,12 @@ __all__ = ["Item", "Items"]
 
 _MOST_ITEMS = 2000
 _MOST_SAMPLES = 600 * SAMPLE_RATE_HZ
+_ROLES = {
+    "function_call": "assistant",
+    "mcp_call": "assistant",
+    "mcp_approval_request": "assistant",
+    "mcp_list_tools": "system",
+}
 
 
 @dataclass(slots=True)
@@ -44,7 +50,7 @@ class Item:
 
     def line(self) -> Line:
         """The item as the model knows it."""
-        role = self.record.role or ("assistant" if self.type in ("function_call", "mcp_call") else "tool")
+        role = self.record.role or _ROLES.get(self.type, "tool")
         is_audio = self.record.role == "user" and self.samples > 0
         return Line(role, self.record.text, self.id, is_audio)
 

@@ -61,9 +61,9 @@ class Context:
         """The last input, one or several items: what the user said, or what the tools gave."""
         end = len(self.lines) - len(self.said)
         start = end
-        while start and self.lines[start - 1].role in ("user", "tool"):
+        while start and self.lines[start - 1].role != "assistant":
             start -= 1
-        return self.lines[start:end]
+        return tuple(line for line in self.lines[start:end] if line.role != "system")
 
     @property
     def heard(self) -> str:

@@ -7,9 +7,9 @@ microphone ──▶ Ears ──▶ AgentSession ⇄ RealtimeSession (the plugin
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from time import monotonic
 from typing import Any, Literal, Protocol
 
@@ -31,7 +31,7 @@ from livekit.plugins.openai_realtime import (
     TurnTranscribed,
 )
 from livekit.plugins.openai_realtime.options import ConnectOptions
-from parley.agents import Caller, Conversation, Registered
+from parley.agents import Caller, Conversation, Registered, Source
 from parley.core.transcript import Segment
 from parley.core.turns import TurnPolicy
 from parley.core.usage import Budget, BudgetEvent
@@ -78,6 +78,8 @@ class Surroundings:
     lines: LinesOut
     notices: AgentNotices
     metrics: Metrics
+    see: Callable[[Source], Awaitable[bytes]] | None = None
+    """Takes a picture of what the participant shows, PNG or JPEG. Raises NothingToSeeError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ class VoiceAgent:
         self._lines = Lines(f"a-{id(self):x}", lambda segment: around.lines.send(segment, "agent"))
         self._mouth = Mouth(queue, track, self._lines)
         self._mouth.hold("alone")
-        self._conversation = Conversation(caller, hang_up=self._hang_up)
+        self._conversation = Conversation(caller, hang_up=self._hang_up, see=around.see, show=self._show)
         self._guard = Guard(own.tool_timeout_s, own.slow_tool_s, self._slow_tool, self._tool_trouble)
         options = _decided_here(options)
         self._model = _Model(options, connect=around.connect, http_session=around.http)
@@ -135,6 +137,11 @@ class VoiceAgent:
     def waiting_s(self) -> float:
         """Seconds of the microphone that wait for the session."""
         return self._ears.waiting_s
+
+    @property
+    def usage(self) -> dict[str, object]:
+        """What the conversation has used so far: tokens by kind, and USD at list prices."""
+        return {"tokens": asdict(self._spending.tokens), "usd": round(self._spending.usd, 6)}
 
     # From the room
 
@@ -188,6 +195,10 @@ class VoiceAgent:
         if self._session is not None:
             self._session.generate_reply(user_input=text)
             self._last_active = monotonic()
+
+    def end_for_budget(self, detail: str) -> None:
+        """Says that the budget is spent, and goodbye; then `run` returns."""
+        self._end_with(prompts.SPENT, Ending("budget", detail))
 
     def finish(self, reason: Ending) -> None:
         """`run` returns as soon as the session is closed."""
@@ -316,6 +327,12 @@ class VoiceAgent:
             self._tell_trouble("agent.filtered", "the API stopped an answer by its content filter")
             self.say(prompts.FILTERED, interrupt=False)
 
+    def _show(self, image: bytes) -> None:
+        """Puts a picture before the model."""
+        if self._model.newest is None:
+            raise RuntimeError("the conversation has not begun")
+        self._model.newest.push_image(image)
+
     # Trouble
 
     def _on_error(self, event: ErrorEvent) -> None:
@@ -341,7 +358,7 @@ class VoiceAgent:
         """A budget that is spent ends the conversation, said aloud."""
         self._tell_trouble(f"budget.{event}", detail)
         if event == "exceeded":
-            self._end_with(prompts.SPENT, Ending("budget", detail))
+            self.end_for_budget(detail)
 
     # Time
 
@@ -405,10 +422,12 @@ class _Model(RealtimeModel):
     """The plugin's model; the turns of all its sessions go to one place, also after a hand-over."""
 
     on_turn: Callable[[TurnEvent], None]
+    newest: RealtimeSession | None = None
 
     def session(self, *, turn_detection_disabled: bool = False) -> RealtimeSession:
         session = super().session(turn_detection_disabled=turn_detection_disabled)
         session.on("turn", self.on_turn)  # type: ignore[arg-type]
+        self.newest = session
         return session
 
 

@@ -185,7 +185,7 @@ async def test_the_public_stream_does_the_same(voice: Voice, layer: NativeLayer)
         def spawn(work: Any, name: str) -> "asyncio.Task[None]":
             return group.create_task(work, name=name)
 
-        stream = PublicStream(voice.track, ear, spawn)
+        stream = PublicStream(voice.track, FRAME_MS, ear, spawn)
         await voice.say(layer, ear.enough)
         await stream.aclose()
     assert {len(frame) for frame in ear.frames} == {RATE * FRAME_MS // 1000 * 2}

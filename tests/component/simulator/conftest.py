@@ -75,9 +75,13 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 @pytest.fixture
 def connect(http: aiohttp.ClientSession) -> Callable[..., Any]:
     async def connected(
-        sim: Simulator, query: str = "model=gpt-realtime-translate", key: str = "k", **headers: str
+        sim: Simulator,
+        query: str = "model=gpt-realtime-translate",
+        key: str = "k",
+        path: str = "/realtime/translations",
+        **headers: str,
     ) -> Client:
-        url = f"{sim.base_url}/realtime/translations?{query}"
+        url = f"{sim.base_url}{path}?{query}"
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         ws = await http.ws_connect(url, headers={"Authorization": f"Bearer {key}", **named})
         return Client(ws)

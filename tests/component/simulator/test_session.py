@@ -123,7 +123,9 @@ async def test_what_is_not_there_says_so(http):
     async with Simulator(SimulatorOptions()) as sim:
         for path, status, code in (
             ("/realtime/nothing", 404, "unknown_url"),
-            ("/realtime?model=gpt-realtime-2.1", 501, "not_simulated"),
+            ("/realtime?model=gpt-realtime-2.1", 400, "websocket_upgrade_required"),
+            ("/realtime?call_id=rtc_1", 501, "not_simulated"),
+            ("/realtime/calls", 404, "unknown_url"),
             ("/realtime?intent=transcription", 501, "not_simulated"),
             ("/realtime/translations?model=gpt-realtime-translate", 400, "websocket_upgrade_required"),
         ):

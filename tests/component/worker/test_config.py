@@ -3,12 +3,16 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from parley import config
 from parley.config import load
+from parley.core.language import OUTPUT_LANGUAGES
 from parley.core.model import Preferences
+from parley.core.preferences import Allowed
+from parley.core.usage import LIST_PRICES
 from parley.errors import SettingsError, UnknownSettingError
 
 NEEDED = {
@@ -27,6 +31,13 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in NEEDED.items():
         monkeypatch.setenv(name, value)
 
+
+DESK = """\
+from livekit.agents import Agent
+from parley import agents
+
+agents.register("desk", lambda: Agent(instructions="x"), voice='ash')
+"""
 
 EVERY = {
     "OPENAI_BASE_URL": ("http://127.0.0.1:9/v1", "openai_base_url", "http://127.0.0.1:9/v1"),
@@ -102,6 +113,10 @@ def test_defaults_are_those_documented() -> None:
     assert (settings.http_port, settings.agent_name, settings.drain_s) == (8080, "", 600.0)
     assert settings.translation.model == "gpt-realtime-translate"
     assert settings.preferences == Preferences()
+    assert settings.voice_agent.model == "gpt-realtime-2.1"
+    assert (settings.limits.usd_per_room, settings.limits.usd_per_participant) == (None, None)
+    assert (settings.agents, settings.limits.agents, settings.limits.say) == ((), (), ())
+    assert settings.price_list() is LIST_PRICES
 
 
 @pytest.mark.parametrize("name", NEEDED)
@@ -142,6 +157,20 @@ def test_what_is_needed_is_named_when_it_is_empty(name: str, monkeypatch: pytest
         ("PARLEY_TRANSLATION__NOISE_REDUCTION", "near"),
         ("PARLEY_VAD__THRESHOLD", "1"),
         ("PARLEY_LIMITS__SESSIONS_PER_ROOM", "0"),
+        ("PARLEY_VOICE_AGENT__MODEL", ""),
+        ("PARLEY_VOICE_AGENT__REASONING_EFFORT", "most"),
+        ("PARLEY_VOICE_AGENT__TURN_DETECTION", "none"),
+        ("PARLEY_VOICE_AGENT__SILENCE_MS", "99"),
+        ("PARLEY_VOICE_AGENT__MAX_OUTPUT_TOKENS", "4097"),
+        ("PARLEY_VOICE_AGENT__HISTORY_ITEMS", "-1"),
+        ("PARLEY_VOICE_AGENT__BASE_URL", "wss://x/v1"),
+        ("PARLEY_VOICE_AGENT__BASE_URL", ""),
+        ("PARLEY_LIMITS__USD_PER_ROOM", "0"),
+        ("PARLEY_LIMITS__USD_PER_ROOM", "inf"),
+        ("PARLEY_LIMITS__USD_PER_PARTICIPANT", "-1"),
+        ("PARLEY_LIMITS__USD_PER_PARTICIPANT", "nan"),
+        ("PARLEY_DEFAULTS__AGENT", "sales desk"),
+        ("PARLEY_PRICES__FILE", "/nowhere/prices.json"),
         ("PARLEY_LIMITS__SESSIONS_PER_ROOM", "1.5"),
     ],
 )
@@ -199,6 +228,8 @@ def test_a_tail_longer_than_its_most_is_refused(monkeypatch: pytest.MonkeyPatch)
         ("PARLEY_HTTP_PROT", "PARLEY_HTTP_PORT"),
         ("PARLEY_TRANSLATION_MODEL", "PARLEY_TRANSLATION__MODEL"),
         ("PARLEY_LIMITS__LANGUAGE", "PARLEY_LIMITS__LANGUAGES"),
+        ("PARLEY_AGENT", "PARLEY_AGENTS"),
+        ("PARLEY_VOICEAGENT__EAGERNESS", "PARLEY_VOICE_AGENT__EAGERNESS"),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_nearest(
@@ -233,6 +264,93 @@ def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "hush" not in repr(caught.value) + str(caught.value)
 
 
+# Voice agents: which there are is known when their modules have been loaded
+
+
+def test_all_registered_agents_may_be_asked_for_unless_some_are_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    registered = ("assistant", "support", "sales")
+    assert load().allowed(registered) == Allowed(OUTPUT_LANGUAGES, registered)
+    monkeypatch.setenv("PARLEY_LIMITS__AGENTS", "sales,support")
+    monkeypatch.setenv("PARLEY_DEFAULTS__AGENT", "Sales")
+    settings = load()
+    assert settings.allowed(registered).agents == ("sales", "support")
+    assert settings.preferences.agent == "sales"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "name", "given", "allowed"),
+    [
+        ({"LIMITS__AGENTS": "support,sale"}, "LIMITS__AGENTS", "sale", "assistant, support"),
+        ({"LIMITS__AGENTS": "off"}, "LIMITS__AGENTS", "off", "assistant, support"),
+        ({"DEFAULTS__AGENT": "sales"}, "DEFAULTS__AGENT", "sales", "off, assistant, support"),
+        (
+            {"DEFAULTS__AGENT": "assistant", "LIMITS__AGENTS": "support"},
+            "DEFAULTS__AGENT",
+            "assistant",
+            "off, support",
+        ),
+    ],
+)
+def test_an_agent_that_nobody_registered_is_refused(
+    chosen: dict[str, str], name: str, given: str, allowed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key, value in chosen.items():
+        monkeypatch.setenv(f"PARLEY_{key}", value)
+    settings = load()
+    with pytest.raises(SettingsError) as caught:
+        settings.allowed(("assistant", "support"))
+    assert (caught.value.name, caught.value.given, caught.value.allowed) == (f"PARLEY_{name}", given, allowed)
+
+
+def test_agents_of_the_command_line_take_the_place_of_the_variables(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PARLEY_AGENTS", "other")
+    assert load().agents == ("other",)
+    assert load(["desk.agents", "mine.py"]).agents == ("desk.agents", str(tmp_path / "mine.py"))
+    assert load().agents == ("desk.agents", str(tmp_path / "mine.py")), "jobs read the environment"
+    with pytest.raises(
+        SettingsError, match=r"PARLEY_AGENTS: 'a,b\.py' is not allowed; allowed: names and paths"
+    ):
+        load(["a,b.py"])
+
+
+# Prices
+
+
+def test_prices_of_a_file_hold(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "prices.json"
+    path.write_text('{"gpt-realtime-2.1": {"audio_in": 16}}')
+    monkeypatch.setenv("PARLEY_PRICES__FILE", str(path))
+    assert load().price_list().token_price("gpt-realtime-2.1").audio_in == 16
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{", "Expecting property name"),
+        ("[]", "no JSON object"),
+        ('{"m": {"audioin": 1}}', "there is no price 'audioin'"),
+        ('{"m": {"audio_in": NaN}}', "audio_in: nan is no price"),
+        ("[" * 100_000, "recursion"),
+        ("\xff", "decode"),
+    ],
+)
+def test_a_file_of_wrong_prices_is_refused(
+    text: str, problem: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "prices.json"
+    path.write_text(text, encoding="latin-1")
+    monkeypatch.setenv("PARLEY_PRICES__FILE", str(path))
+    with pytest.raises(SettingsError, match=problem) as caught:
+        load()
+    assert (caught.value.name, caught.value.given) == ("PARLEY_PRICES__FILE", str(path))
+    assert "\n" not in str(caught.value)
+
+
 # As a person sees it
 
 
@@ -263,11 +381,44 @@ def parley(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
             NEEDED | {"PARLEY_LOG_FORMAT": "xml"},
             "parley: PARLEY_LOG_FORMAT: 'xml' is not allowed; allowed: 'text' or 'json'",
         ),
+        (
+            NEEDED | {"PARLEY_DEFAULTS__AGENT": "sales"},
+            "parley: PARLEY_DEFAULTS__AGENT: 'sales' is not allowed; allowed: off, assistant",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_and_status_two(environment: dict[str, str], line: str) -> None:
     result = parley("start", **environment)
     assert (result.returncode, result.stdout, result.stderr) == (2, "", line + "\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "line"),
+    [
+        (
+            "import nowhere_at_all\n",
+            {},
+            "agents from {path}, line 1: ModuleNotFoundError: No module named 'nowhere_at_all'",
+        ),
+        (
+            DESK.replace("voice=", "voise="),
+            {},
+            "agents from {path}, line 4: agent 'desk': there is no option voise; the nearest one is voice",
+        ),
+        (
+            DESK.replace("voice='ash'", "reasoning_effort='low'"),
+            {"PARLEY_VOICE_AGENT__MODEL": "gpt-realtime"},
+            "agent 'desk': reasoning_effort: 'low' is not allowed; allowed: None for gpt-realtime",
+        ),
+    ],
+)
+def test_a_mistake_in_an_agents_module_is_one_line_and_status_two(
+    text: str, more: dict[str, str], line: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "desk.py"
+    path.write_text(text)
+    result = parley("start", "--agents", str(path), **NEEDED, **more)
+    assert (result.returncode, result.stdout, result.stderr) == (2, "", f"parley: {line.format(path=path)}\n")
 
 
 def test_the_version() -> None:

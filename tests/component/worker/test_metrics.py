@@ -5,7 +5,7 @@ import math
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from parley.core.usage import Tokens
+from parley.core.usage import LIST_PRICES, Tokens
 from parley.metrics import Metrics, Snapshot, Sums, snapshot
 
 PROMISED = {
@@ -121,8 +121,11 @@ def test_buckets_are_in_the_order_of_their_bounds() -> None:
     sums = Sums()
     sums.update(1, snapshot(busy().registry))
     for samples in exposed(sums).values():
-        bounds = [float(labels["le"]) for name, labels, _ in samples if name.endswith("_bucket")]
-        assert bounds == sorted(bounds)
+        series: dict[str | None, list[float]] = {}
+        for name, labels, _ in samples:
+            if name.endswith("_bucket"):
+                series.setdefault(labels.get("kind"), []).append(float(labels["le"]))
+        assert all(bounds == sorted(bounds) for bounds in series.values())
 
 
 def test_a_newer_report_takes_the_place_of_the_older() -> None:
@@ -140,3 +143,35 @@ def test_a_session_is_counted_open_only_while_it_is() -> None:
         assert value("parley_sessions", {"kind": "translation"}) == 1
     assert value("parley_sessions", {"kind": "translation"}) == 0
     assert value("parley_session_starts_total", {"kind": "translation"}) == 1
+
+
+def test_tokens_are_counted_by_direction_and_priced() -> None:
+    metrics = Metrics()
+    usage = Tokens(text_in=1000, audio_in=600, audio_cached=5000, text_out=200, audio_out=1200)
+    usd = metrics.tokens("voice_agent", usage, "gpt-realtime-2.1")
+    assert math.isclose(usd, (1000 * 4 + 600 * 32 + 5000 * 0.4 + 200 * 24 + 1200 * 64) / 1e6)
+    value = metrics.registry.get_sample_value
+    assert math.isclose(value("parley_cost_usd_total", {"kind": "voice_agent"}) or 0, usd)
+    assert [
+        value("parley_tokens_total", {"kind": "voice_agent", "direction": direction})
+        for direction in ("input", "input_cached", "output")
+    ] == [1600, 5000, 1400]
+
+
+def test_audio_that_is_charged_by_tokens_costs_nothing_by_the_minute() -> None:
+    metrics = Metrics()
+    assert metrics.sent("voice_agent", None, 60.0) == 0.0
+    usd = metrics.transcribed("voice_agent", "gpt-realtime-whisper", 60.0)
+    value = metrics.registry.get_sample_value
+    assert math.isclose(usd, 0.017)
+    assert value("parley_audio_sent_seconds_total", {"kind": "voice_agent"}) == 60.0
+    assert math.isclose(value("parley_cost_usd_total", {"kind": "voice_agent"}) or 0, 0.017)
+
+
+def test_cost_is_counted_at_the_prices_that_are_given() -> None:
+    prices = LIST_PRICES.changed(
+        {"gpt-realtime-2.1": {"audio_out": 1_000_000}, "gpt-realtime-translate": {"audio_minute": 60}}
+    )
+    metrics = Metrics(prices)
+    assert metrics.tokens("voice_agent", Tokens(audio_out=3), "gpt-realtime-2.1") == 3.0
+    assert metrics.sent("translation", "gpt-realtime-translate", 2.0) == 2.0

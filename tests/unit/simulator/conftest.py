@@ -9,7 +9,8 @@ import jsonschema
 import numpy as np
 import pytest
 
-from parley.simulator import SessionRecord, SimulatorOptions
+from parley.simulator import Script, SessionRecord, SimulatorOptions
+from parley.simulator.conversation import ConversationSession
 from parley.simulator.translation import TranslationSession
 from parley.simulator.wire import schemas
 
@@ -88,7 +89,7 @@ class Driver:
 
     def _take(self, events: list[dict[str, Any]]) -> None:
         for event in events:
-            validator(event["type"]).validate(event)
+            validator("translation", event["type"]).validate(event)
             self.events.append((self.now, event))
 
 
@@ -105,8 +106,132 @@ def closed(schema: Any) -> Any:
 
 
 @cache
-def validator(kind: str) -> Any:
-    return jsonschema.Draft202012Validator(closed(schemas("translation")["server"][kind]))
+def validator(session: str, kind: str) -> Any:
+    return jsonschema.Draft202012Validator(closed(schemas(session)["server"][kind]))
+
+
+class Talk:
+    """Drives one conversation: what it sends is in `events`, with the time at which it was due."""
+
+    def __init__(
+        self,
+        model: str = "gpt-realtime-2.1",
+        name: str = "sess_0123456789abcdef01234567",
+        script: Any = (),
+        **options: Any,
+    ) -> None:
+        self.now = 1000.0
+        self.record = SessionRecord(name, "conversation", model, self.now)
+        settings = SimulatorOptions(**options)
+        shared = script if isinstance(script, Script) else Script.of(script)
+        self.session = ConversationSession(self.record, settings, self.now, 1_700_000_000.5, shared)
+        self.events: list[tuple[float, dict[str, Any]]] = []
+        self._take(self.session.open())
+
+    def send(self, kind: str, **fields: Any) -> list[dict[str, Any]]:
+        before = len(self.events)
+        self._take(self.session.receive({"type": kind, **fields}, self.now))
+        self._take(self.session.tick(self.now))
+        return [event for _, event in self.events[before:]]
+
+    def update(self, **session: Any) -> dict[str, Any]:
+        return self.send("session.update", session={"type": "realtime", **session})[0]
+
+    def manual(self) -> None:
+        """No turn detection."""
+        assert self.update(audio={"input": {"turn_detection": None}})["type"] == "session.updated"
+
+    def append(self, pcm: np.ndarray) -> list[dict[str, Any]]:
+        audio = base64.b64encode(pcm.astype("<i2").tobytes()).decode()
+        return self.send("input_audio_buffer.append", audio=audio)
+
+    def speak(self, pcm: np.ndarray, chunk: int = 480) -> None:
+        """Append at the pace of speech."""
+        for start in range(0, len(pcm), chunk):
+            self.append(pcm[start : start + chunk])
+            self.run(chunk / RATE)
+
+    def type(self, text: str, role: str = "user", **fields: Any) -> list[dict[str, Any]]:
+        kind = "output_text" if role == "assistant" else "input_text"
+        item = {"type": "message", "role": role, "content": [{"type": kind, "text": text}]}
+        return self.send("conversation.item.create", item=item, **fields)
+
+    def respond(self, seconds: float = 30.0, **response: Any) -> dict[str, Any]:
+        """`response.create`; returns the response as it is done."""
+        fields = {"response": response} if response else {}
+        self.send("response.create", **fields)
+        self.run(seconds)
+        return self.last("response.done")["response"]
+
+    def run(self, seconds: float) -> None:
+        """Let time pass, from one due time to the next, as a loop with one timer does."""
+        end = self.now + seconds
+        for _ in range(100_000):
+            due = self.session.next_due()
+            if due is None or due > end:
+                break
+            self.now = max(self.now, due)
+            self._take(self.session.tick(self.now))
+        else:
+            pytest.fail("next_due never moves on")
+        self.now = end
+
+    def run_until(self, kind: str) -> dict[str, Any]:
+        """Let time pass until an event of this type comes."""
+        seen = len(self.events)
+        while True:
+            for _, event in self.events[seen:]:
+                if event["type"] == kind:
+                    return event
+            due = self.session.next_due()
+            assert due is not None
+            assert due < self.now + 60
+            self.now = max(self.now, due)
+            self._take(self.session.tick(self.now))
+
+    def types(self) -> list[str]:
+        """The types in order, deltas of one kind in a row named once, without `session.*`."""
+        found: list[str] = []
+        for _, event in self.events:
+            if event["type"].startswith("session.") or (found and found[-1] == event["type"]):
+                continue
+            found.append(event["type"])
+        return found
+
+    def all(self, kind: str) -> list[dict[str, Any]]:
+        return [event for _, event in self.events if event["type"] == kind]
+
+    def last(self, kind: str) -> dict[str, Any]:
+        return self.all(kind)[-1]
+
+    def codes(self) -> list[str]:
+        return [event["error"]["code"] for event in self.all("error")]
+
+    def audio(self, response_id: str | None = None) -> np.ndarray:
+        """The audio sent, of one response or of all."""
+        deltas = [
+            base64.b64decode(event["delta"])
+            for event in self.all("response.output_audio.delta")
+            if response_id in (None, event["response_id"])
+        ]
+        return np.frombuffer(b"".join(deltas), "<i2")
+
+    def text(self, response_id: str | None = None) -> str:
+        return "".join(
+            event["delta"]
+            for event in self.all("response.output_audio_transcript.delta")
+            if response_id in (None, event["response_id"])
+        )
+
+    def _take(self, events: list[dict[str, Any]]) -> None:
+        for event in events:
+            validator("conversation", event["type"]).validate(event)
+            self.events.append((self.now, event))
+
+
+@pytest.fixture
+def talk() -> Callable[..., Talk]:
+    return Talk
 
 
 @pytest.fixture

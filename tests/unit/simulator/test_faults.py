@@ -88,3 +88,17 @@ def test_a_bad_fault_names_the_field(given, field):
 def test_a_bad_option_names_the_field(name, value):
     with pytest.raises(ValueError, match=rf"^{name}: got .*, allowed"):
         SimulatorOptions(**{name: value})
+
+
+def test_after_audio_was_sent_and_for_one_kind_of_session():
+    faults = Faults()
+    faults.add(Fault("drop", after_sent_s=1.0, session="conversation"))
+    speaking = record()
+    speaking.audio_sent_s = 1.2
+    assert faults.take(speaking, 100) == []
+    speaking.kind = "conversation"
+    assert faults.next_due(speaking) == 100.0
+    assert len(faults.take(speaking, 100)) == 1
+    for bad in ({"kind": "refuse", "session": "conversation"}, {"kind": "drop", "session": "captions"}):
+        with pytest.raises(ValueError, match=r"^session: got"):
+            fault_from_json(bad)

@@ -66,3 +66,65 @@ class McpServer:
             return rules
         named = {rule: [tool for tool, said in rules.items() if said == rule] for rule in ("always", "never")}
         return {rule: {"tool_names": tools} for rule, tools in named.items() if tools}
+
+
+class McpCalls:
+    """What goes on at the MCP servers of one connection, and whether a response is owed for it.
+
+    A ``response.create`` has to follow once the calls have finished, unless the model spoke after them.
+    """
+
+    def __init__(self, servers: int) -> None:
+        self._listing = servers
+        self._running: set[str] = set()
+        self._asked: set[str] = set()
+        self._owed = False
+
+    @property
+    def listing(self) -> bool:
+        """Whether the tools of a server are still to come: a response now could not use them."""
+        return self._listing > 0
+
+    def listed(self) -> None:
+        """``mcp_list_tools.completed`` or ``.failed``."""
+        self._listing = max(0, self._listing - 1)
+
+    def stop_waiting(self) -> None:
+        """The lists take too long."""
+        self._listing = 0
+
+    def asked(self, request_id: str) -> bool:
+        """An approval is asked for. Returns whether this is news."""
+        if request_id in self._asked:
+            return False
+        self._asked.add(request_id)
+        self._running.add(request_id)
+        return True
+
+    def answered(self, request_id: str, *, approved: bool) -> None:
+        """It was answered; approved, the call is still to come."""
+        if not approved:
+            self._running.discard(request_id)
+            self._owed = True
+
+    def started(self, item_id: str) -> None:
+        """``response.mcp_call.in_progress``."""
+        self._running.difference_update(self._asked)
+        self._running.add(item_id)
+
+    def finished(self, item_id: str) -> None:
+        """``response.mcp_call.completed`` or ``.failed``."""
+        self._running.difference_update(self._asked)
+        self._running.discard(item_id)
+        self._owed = True
+
+    def spoke(self) -> None:
+        """A message or a function call came after the calls: the model knows what they said."""
+        self._owed = bool(self._running)
+
+    def take_owed(self) -> bool:
+        """Whether a response has to be asked for now; asks once."""
+        owed = self._owed and not self._running
+        if owed:
+            self._owed = False
+        return owed
