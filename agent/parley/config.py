@@ -83,7 +83,7 @@ class VoiceAgent(_Group):
     """The API's own noise reduction; none by default: rooms have their own."""
     max_output_tokens: int | None = Field(None, ge=1, le=4096)
     """Most tokens of one answer, 1 to 4096; none by default: the model's own bound."""
-    history_items: int = Field(50, ge=0, le=1_000)
+    history_items: int = Field(200, ge=1, le=1_000)
     """Newest items of the conversation that are told again to a session that replaces one."""
     base_url: str | None = None
     """Where voice agents reach the API, if not at OPENAI_BASE_URL."""

@@ -15,6 +15,7 @@ from parley.config import Settings
 from parley.errors import AgentModuleError
 
 from . import loading
+from .assistant import GREETING, NAME, Assistant
 from .conversation import MOST_NOTE_CHARS, MOST_NOTES, Caller, Conversation, Source
 from .options import AgentOptions
 from .registry import Factory, Registered, Registry
@@ -109,8 +110,6 @@ def fresh() -> Iterator[Registry]:
 
 
 def _built_in(registry: Registry) -> Registry:
-    from .assistant import GREETING, NAME, Assistant
-
     registry.register(NAME, Assistant, greeting=GREETING)
     return registry
 

@@ -60,8 +60,8 @@ class TurnTaker:
         self._doubt = False
         self._voice_s = 0.0
         self._last_voice = float("-inf")
-        self._turn: str | None = None
-        self._read: bool | None = None
+        self._turns: dict[str, bool | None] = {}
+        self._live: str | None = None
         self._false: deque[str] = deque(maxlen=_KEPT)
 
     @property
@@ -80,7 +80,9 @@ class TurnTaker:
     def voice(self, now: float, voiced_s: float, *, busy: bool) -> Verdict | None:
         """A frame with `voiced_s` seconds of voice in it; `busy`: the agent speaks or is about to."""
         if not self.speaking(now) and not self._doubt:
-            self._voice_s, self._turn, self._read = 0.0, None, None
+            self._voice_s = 0.0
+            # What the API may have heard a moment sooner is about this voice, if it is not over.
+            self._turns = {self._live: None} if self._live is not None else {}
         self._last_voice = now
         self._voice_s += voiced_s
         if busy and not self._doubt:
@@ -90,9 +92,17 @@ class TurnTaker:
 
     def started(self, now: float, item_id: str) -> Verdict | None:
         """The API has heard a turn begin."""
+        self._live = item_id
         if self._doubt or self.speaking(now):
-            self._turn, self._read = item_id, None
+            self._turns[item_id] = None
+            while len(self._turns) > _KEPT:
+                del self._turns[next(iter(self._turns))]
         return self._judge(now)
+
+    def stopped(self, item_id: str) -> None:
+        """The API has heard it end."""
+        if self._live == item_id:
+            self._live = None
 
     def transcribed(self, now: float, item_id: str, text: str, *, final: bool) -> Verdict | None:
         """The words of a turn so far."""
@@ -101,8 +111,8 @@ class TurnTaker:
             # Judged too early: nobody's words are lost over that.
             self._false.remove(item_id)
             return "interrupt"
-        if item_id == self._turn and (means or final):
-            self._read = means
+        if item_id in self._turns and (means or final):
+            self._turns[item_id] = means
         return self._judge(now)
 
     def tick(self, now: float) -> Verdict | None:
@@ -117,21 +127,22 @@ class TurnTaker:
         if not self._doubt:
             return None
         policy, quiet_s = self._policy, now - self._last_voice
-        if self._voice_s >= policy.certain_s or self._read:
+        read = self._turns.values()
+        if self._voice_s >= policy.certain_s or any(read):
             return self._decide("interrupt")
-        if self._read is False:
-            return self._decide("resume")
-        if self._turn is None:
+        if not self._turns:
             blip = self._voice_s <= policy.blip_s and quiet_s >= policy.blip_quiet_s
             return self._decide("resume") if blip or quiet_s >= policy.unheard_s else None
+        if all(means is False for means in read):
+            return self._decide("resume")
         if quiet_s < policy.unread_s:
             return None
         return self._decide("interrupt" if self._voice_s >= policy.short_s else "resume")
 
     def _decide(self, verdict: Verdict) -> Verdict:
         self._doubt = False
-        if verdict == "resume" and self._turn is not None:
-            self._false.append(self._turn)
+        if verdict == "resume":
+            self._false.extend(self._turns)
         return verdict
 
     def _means_something(self, text: str) -> bool:

@@ -1,7 +1,7 @@
 """The settings of a conversation session: the defaults, what `session.update` may change, and what not."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -81,7 +81,7 @@ class Configuration:
         audio = given.get("audio", {})
         merge_input(settings["audio"]["input"], audio.get("input", {}))
         settings["audio"]["output"] |= audio.get("output", {})
-        settings |= {name: value for name, value in given.items() if name != "audio"}
+        settings |= _set(given, ("audio",))
         self.check(given, settings, "session")
         if self.settings["tracing"] is not None and settings["tracing"] != self.settings["tracing"]:
             message = "Cannot update a conversation's tracing configuration once it is enabled."
@@ -159,7 +159,15 @@ def reply_settings(settings: Event, given: Event) -> Event:
     output = {**merged["audio"]["output"], **given.get("audio", {}).get("output", {})}
     merged["audio"] = {"output": output}
     own = ("conversation", "input", "metadata", "audio")
-    return merged | {name: value for name, value in given.items() if name not in own}
+    return merged | _set(given, own)
+
+
+def _set(given: Event, apart: Collection[str]) -> Event:
+    """What is given besides some names; instructions that are null, where that is tolerated, are not given."""
+    kept = {name: value for name, value in given.items() if name not in apart}
+    if kept.get("instructions", "") is None:
+        del kept["instructions"]
+    return kept
 
 
 def _check_tools(settings: Mapping[str, Any], path: str, chosen: bool) -> None:

@@ -30,7 +30,12 @@ __all__ = ["ConversationSession", "is_conversation_model"]
 
 _EXPIRED = "Your session hit the maximum duration of 60 minutes."
 _OTHER_KINDS = ("gpt-realtime-translate", "gpt-realtime-whisper")
-_NULLABLE = ("noise_reduction", "transcription")
+_TOLERATED_NULLS = (
+    ("session", "instructions"),
+    ("session", "audio", "input", "noise_reduction"),
+    ("session", "audio", "input", "transcription"),
+    ("response", "instructions"),
+)
 
 
 def is_conversation_model(model: str) -> bool:
@@ -137,23 +142,13 @@ class ConversationSession:
         return events
 
     def _prepared(self, event: Event) -> Event:
-        """The event as it is checked: other kinds of sessions are named, and documented nulls let by."""
+        """The event as it is checked: other kinds of sessions are named, and tolerated nulls let by."""
         session = event.get("session")
-        if event.get("type") != "session.update" or not isinstance(session, dict):
-            return event
-        if session.get("type") == "transcription":
+        other_kind = isinstance(session, dict) and session.get("type") == "transcription"
+        if event.get("type") == "session.update" and other_kind:
             message = "Passing a transcription session update event to a realtime session is not allowed."
             raise ApiError("invalid_session_type", message, "session.type")
-        audio = session.get("audio")
-        given = audio.get("input") if isinstance(audio, dict) else None
-        if (
-            self._state.options.nulls == "schema"
-            or not isinstance(audio, dict)
-            or not isinstance(given, dict)
-        ):
-            return event
-        kept = {n: v for n, v in given.items() if n not in _NULLABLE or v is not None}
-        return {**event, "session": {**session, "audio": {**audio, "input": kept}}}
+        return event if self._state.options.nulls == "schema" else _without_nulls(event)
 
     def _update(self, event: Event, now: float) -> None:
         configuration = self._state.configuration
@@ -211,3 +206,22 @@ class ConversationSession:
                 raise ApiError("invalid_value", message, f"{where}.id")
             items.append(found)
         return items
+
+
+def _without_nulls(event: Event) -> Event:
+    """The event without the nulls that are tolerated."""
+    for *path, last in _TOLERATED_NULLS:
+        inner: object = event
+        for name in path:
+            inner = inner.get(name) if isinstance(inner, dict) else None
+        if isinstance(inner, dict) and last in inner and inner[last] is None:
+            event = _without(event, [*path, last])
+    return event
+
+
+def _without(event: Event, path: list[str]) -> Event:
+    """A copy of the event without what is at a path."""
+    name, *rest = path
+    if not rest:
+        return {key: value for key, value in event.items() if key != name}
+    return {**event, name: _without(event[name], rest)}

@@ -71,9 +71,10 @@ class SimulatorOptions:
     phase_on_added: bool = False
     """Whether a message's `phase` is said when it is added, or only when it is done. The API documents only
     the latter."""
-    nulls: Literal["schema", "documented"] = "schema"
-    """`schema`: a null is refused where the published schema does not allow it. `documented`: `null` turns
-    noise reduction and transcription off, as the API's documentation says."""
+    nulls: Literal["schema", "tolerated"] = "schema"
+    """`schema`: a null is refused where the published schema does not allow it. `tolerated`: for noise
+    reduction and transcription it means off, as the API's documentation says, and for `instructions` nothing,
+    as clients send it that are in use."""
     mcp_failing: frozenset[str] = frozenset()
     """Labels of MCP servers whose tools can't be listed."""
     tokens_per_minute: int = 4_000_000
@@ -85,7 +86,7 @@ class SimulatorOptions:
         ):
             self._require(name, 0 <= getattr(self, name) <= 60, "0 to 60")
         self._require("reply_delta_ms", 20 <= self.reply_delta_ms <= 2000, "20 to 2000")
-        self._require("nulls", self.nulls in ("schema", "documented"), "schema, documented")
+        self._require("nulls", self.nulls in ("schema", "tolerated"), "schema, tolerated")
         self._require("port", 0 <= self.port <= 65535, "0 to 65535")
         self._require("lag_clock", self.lag_clock in ("model", "wall"), "model, wall")
         self._require("delta_ms", self.delta_ms in (200, 400), "200, 400")

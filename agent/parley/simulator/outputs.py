@@ -46,6 +46,11 @@ class Outputs:
         self._in_conversation = record.conversation == "auto"
         self._open: _Open | None = None
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything was put out."""
+        return self._open is not None or bool(self.done)
+
     def begin(self, prefix: str, body: Event) -> Item:
         """`response.output_item.added`, and `conversation.item.added`."""
         state = self._state

@@ -41,6 +41,8 @@ class Plan:
     failure_after_s: float = 0.0
     latency_s: float = 0.0
     wait_s: float = 0.0
+    turn: Turn | None = None
+    """Where it comes from, if the script has it."""
 
     def later(self, seconds: float) -> "Plan":
         """The same, that much later."""
@@ -91,7 +93,7 @@ def _scripted(turn: Turn, said: str, may_call: bool, pronounce: Callable[[str], 
         outputs.append(Message(main))
     if may_call:
         outputs += [*turn.calls, *([turn.approval] if turn.approval is not None else [])]
-    return Plan(outputs, turn.failure, turn.failure_after_s, turn.latency_s, turn.wait_s)
+    return Plan(outputs, turn.failure, turn.failure_after_s, turn.latency_s, turn.wait_s, turn)
 
 
 def _forced_call(settings: Event) -> Call | None:

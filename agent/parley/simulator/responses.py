@@ -81,7 +81,9 @@ class Response:
                 self._end(now, "completed", None)
 
     def cancel(self, now: float, reason: str) -> None:
-        """End it now: `turn_detected` or `client_cancelled`."""
+        """End it now: `turn_detected` or `client_cancelled`. A turn that was not begun comes next."""
+        if self._plan.turn is not None and not self._outputs.has_begun:
+            self._state.script.put_back(self._plan.turn)
         self._end(now, "cancelled", reason)
 
     def _perform(self) -> Iterator[float]:

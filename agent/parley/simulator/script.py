@@ -6,7 +6,8 @@
 A response takes the first turn whose `when` applies to what was said last, else the first that has no `when`;
 each turn is used `times` times. A reply that was cut is gone on with: where the conversation ends with the
 beginning of a turn's text, the same turn is taken again and says what is left of it (`replies`). The same
-question in a new session (its user message came as text) takes the same turn again.
+question in a new session (its user message came as text) takes the same turn again. A turn whose response
+was cancelled before anything of it was said comes next.
 """
 
 from collections import deque
@@ -74,26 +75,34 @@ class Script:
         if again is not None:
             return again
         turn = self._next(context)
-        if turn is not None and turn.failure is None:
+        if turn is not None and not turn.is_empty and turn.failure is None:
             asked_id = context.asked[-1].item_id if context.asked else ""
             self._taken.append(_Taken(context.session_id, context.heard, asked_id, turn))
         return turn
 
+    def put_back(self, turn: Turn) -> None:
+        """The response was cancelled before anything of the turn was said: it is still to come."""
+        waiting = next((one for one in self._waiting if one.turn is turn), None)
+        if waiting is None:
+            self._waiting.insert(0, _Waiting(turn, 1))
+        else:
+            waiting.left += 1
+        for taken in [one for one in self._taken if one.turn is turn][-1:]:
+            self._taken.remove(taken)
+
     def _again(self, context: Context) -> Turn | None:
         """The turn that was taken for this input already, and was cut, or never heard."""
         said = " ".join(" ".join(line.text for line in context.said).split())
-        for taken in reversed(self._taken):
-            if taken.heard != context.heard:
-                continue
-            asked = context.asked
-            whole = " ".join(taken.turn.text.split())
-            if said and whole.startswith(said) and said != whole:
-                return taken.turn
-            if said or not asked:
-                return None
-            other = taken.session_id != context.session_id and not asked[-1].is_audio
-            return taken.turn if other or asked[-1].item_id == taken.asked_id else None
-        return None
+        if said:
+            begun = [one for one in reversed(self._taken) if one.turn.is_cut_at(said)]
+            same = [one for one in begun if one.heard == context.heard]
+            return next((one.turn for one in (*same, *begun)), None)
+        asked = context.asked
+        taken = next((one for one in reversed(self._taken) if one.heard == context.heard), None)
+        if taken is None or not asked:
+            return None
+        is_reseeded = taken.session_id != context.session_id and not asked[-1].is_audio
+        return taken.turn if is_reseeded or asked[-1].item_id == taken.asked_id else None
 
     def _next(self, context: Context) -> Turn | None:
         keyed = (one for one in self._waiting if one.turn.when is not None and one.turn.applies(context))

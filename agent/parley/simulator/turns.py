@@ -152,6 +152,16 @@ class Turn:
         """All that is said, in one line."""
         return " ".join(part for part in (self.preamble, self.say) if part)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it puts nothing out."""
+        return not (self.text or self.calls or self.approval or self.mcp_call) and self.say_audio is None
+
+    def is_cut_at(self, said: str) -> bool:
+        """Whether `said`, with single spaces, is a beginning of what is said, and not all of it."""
+        whole = " ".join(self.text.split())
+        return whole.startswith(said) and said != whole
+
     def _require(self, name: str, allowed: bool, what: str) -> None:
         if not allowed:
             raise ValueError(f"{name}: got {getattr(self, name)!r}, allowed: {what}")

@@ -18,6 +18,7 @@ from livekit.plugins.openai_realtime import (
     TurnCommitted,
     TurnEvent,
     TurnStarted,
+    TurnStopped,
     TurnTranscribed,
 )
 from parley.core.turns import TurnPolicy, TurnTaker, Verdict
@@ -113,7 +114,10 @@ class Floor:
         match event:
             case TurnStarted(item_id=item_id):
                 self._obey(self._turns.started(now, item_id))
+            case TurnStopped(item_id=item_id):
+                self._turns.stopped(item_id)
             case TurnCommitted(item_id=item_id):
+                self._turns.stopped(item_id)
                 self._committed = item_id
                 if not self._turns.is_false(item_id):
                     self._unanswered_since = now

@@ -67,7 +67,7 @@ EVERY = {
     "PARLEY_VOICE_AGENT__SILENCE_MS": ("700", "voice_agent.silence_ms", 700),
     "PARLEY_VOICE_AGENT__NOISE_REDUCTION": ("near_field", "voice_agent.noise_reduction", "near_field"),
     "PARLEY_VOICE_AGENT__MAX_OUTPUT_TOKENS": ("900", "voice_agent.max_output_tokens", 900),
-    "PARLEY_VOICE_AGENT__HISTORY_ITEMS": ("0", "voice_agent.history_items", 0),
+    "PARLEY_VOICE_AGENT__HISTORY_ITEMS": ("20", "voice_agent.history_items", 20),
     "PARLEY_VOICE_AGENT__BASE_URL": (
         "https://eu.example.com/v1",
         "voice_agent.base_url",
@@ -162,7 +162,7 @@ def test_what_is_needed_is_named_when_it_is_empty(name: str, monkeypatch: pytest
         ("PARLEY_VOICE_AGENT__TURN_DETECTION", "none"),
         ("PARLEY_VOICE_AGENT__SILENCE_MS", "99"),
         ("PARLEY_VOICE_AGENT__MAX_OUTPUT_TOKENS", "4097"),
-        ("PARLEY_VOICE_AGENT__HISTORY_ITEMS", "-1"),
+        ("PARLEY_VOICE_AGENT__HISTORY_ITEMS", "0"),
         ("PARLEY_VOICE_AGENT__BASE_URL", "wss://x/v1"),
         ("PARLEY_VOICE_AGENT__BASE_URL", ""),
         ("PARLEY_LIMITS__USD_PER_ROOM", "0"),

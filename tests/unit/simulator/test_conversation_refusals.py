@@ -313,14 +313,19 @@ def test_the_words_of_a_refusal(talk, event, words):
     assert answer["error"]["message"] == words
 
 
-def test_nulls_that_are_documented_can_be_let_by(talk):
-    driver = talk(nulls="documented")
+def test_nulls_can_be_tolerated(talk):
+    driver = talk(nulls="tolerated")
     driver.update(audio={"input": {"noise_reduction": {"type": "near_field"}}})
     driver.update(audio={"input": {"transcription": {"model": "whisper-1"}}})
     session = driver.update(audio={"input": {"noise_reduction": None, "transcription": None}})["session"]
     assert "noise_reduction" not in session["audio"]["input"]
     assert "transcription" not in session["audio"]["input"]
-    assert driver.update(instructions=None)["type"] == "error"
+    before = session["instructions"]
+    assert driver.update(instructions=None)["session"]["instructions"] == before
+    driver.type("hi")
+    driver.send(RESPOND, response={"instructions": None, "metadata": None})
+    assert driver.record.responses[0].instructions == before
+    assert driver.update(reasoning=None)["type"] == "error"
 
 
 def test_reasoning_is_for_models_that_reason(talk):

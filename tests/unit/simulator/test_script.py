@@ -1,5 +1,6 @@
 """Which turn answers what."""
 
+import numpy as np
 import pytest
 
 from parley.simulator import Approval, Call, Context, Line, McpCall, Script, Turn
@@ -73,6 +74,32 @@ def test_another_session_that_hears_the_same_is_another_conversation():
     assert script.take(context((USER, "word-1"))).say == "one"
     heard = Context("b", "m", "", (Line(USER, "word-1", "b0", is_audio=True),))
     assert script.take(heard).say == "two"
+
+
+def test_a_turn_that_was_not_begun_comes_next(talk, sound):
+    tone, quiet = sound
+    driver = talk(script=[Turn(say="one"), Turn(say="two")])
+    word, pause = tone(400), quiet(650)
+    for _ in range(2):
+        driver.speak(np.concatenate([word, pause]))
+    driver.run(10)
+    first, second = driver.record.responses
+    assert (first.status, first.text, second.text) == ("cancelled", "", "one")
+    driver.speak(np.concatenate([word, pause]))
+    driver.run(10)
+    assert driver.record.responses[2].text == "two"
+
+
+def test_a_cut_turn_is_known_by_its_beginning_alone():
+    script = Script.of([Turn(say="one two"), Turn(say="next")])
+    assert said(script, (USER, "a")) == "one two"
+    assert said(script, (AGENT, "one"), session="b") == "one two"
+
+
+def test_an_empty_turn_is_used_up():
+    script = Script.of([Turn(), Turn(say="one")])
+    assert said(script, (USER, "a")) is None
+    assert said(script, (USER, "a")) == "one"
 
 
 def test_a_failure_is_used_up():

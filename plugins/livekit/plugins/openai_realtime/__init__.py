@@ -50,6 +50,7 @@ from .models import TranscriptionModels, TranslationModel, TranslationModels
 from .options import OUTPUT_LANGUAGES, SAMPLE_RATE_HZ, ConnectOptions, TranslationOptions
 from .realtime_model import RealtimeModel
 from .realtime_session import RealtimeSession
+from .resume import ResumeOptions
 from .translation import UNSET, State, TranslationProtocol, Unset
 from .turn_events import (
     RateLimit,
@@ -100,6 +101,7 @@ __all__ = [
     "RequestRejected",
     "ResponseEnded",
     "ResponseStarted",
+    "ResumeOptions",
     "RetentionRatio",
     "SemanticVad",
     "ServerFault",

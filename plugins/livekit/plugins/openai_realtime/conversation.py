@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections import Counter, deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     from .realtime_model import RealtimeModel
 
 _EVENTS_MAX = 500  # events that wait for a connection, besides audio
+_AGAIN_BYTES = 96_000  # of a turn said again, in one append: 2 s
 _BUSY_S = 2.0  # a response is said to be active, and none is seen to end
+_MCP_LIST_S = 10.0  # the first response waits this long for the tools of MCP servers
 
 
 class Conversation(StockSession):
@@ -47,6 +50,9 @@ class Conversation(StockSession):
         self._others: deque[Event] = deque(maxlen=_EVENTS_MAX)
         # Items on the server that are none for LiveKit, each with the item of the mirror it stands behind.
         self._behind: dict[str, str | None] = {}
+        # The user's turns that have another id on this connection: the server's → ours, and ours → the server's.
+        self._ours: dict[str, str] = {}
+        self._theirs: dict[str, str] = {}
         self._unfinished: set[str] = set()
         # Items that only this plugin put there, those they stand for, and a summary made in advance.
         self._own: set[str] = set()
@@ -231,12 +237,22 @@ class Conversation(StockSession):
         )
 
     def _opening(self) -> Iterator[Outgoing]:
-        """Everything at once: settings, conversation, what was committed, what is asked for, what was said."""
-        self._log.resume()
+        """At once: settings, conversation, what was committed, what is asked for, what was said."""
         self._mcp = McpCalls(len(self._options.mcp))
         self._responses.held = self._mcp.listing
-        yield self._create_session_update_event()
-        yield from self._told()
+        told = list(self._told())
+        again = [event for event in told if event["type"] == "input_audio_buffer.append"]
+        self._log.resume(sum(len(base64.b64decode(event["audio"])) for event in again) // 2)
+        update = self._create_session_update_event()
+        detection = update["session"]["audio"]["input"]["turn_detection"]
+        if again:
+            # Turn detection would find turns of its own in what is said again.
+            update["session"]["audio"]["input"]["turn_detection"] = None
+        yield update
+        yield from told
+        if again and detection is not None:
+            restored = {"type": "realtime", "audio": {"input": {"turn_detection": detection}}}
+            yield {"type": "session.update", "event_id": utils.shortuuid("session_"), "session": restored}
         yield from list(self._others)
         self._others.clear()
         for mark in self._utterances.marks:
@@ -257,20 +273,29 @@ class Conversation(StockSession):
         ]
         kept = [*self._digest(history.old), *history.kept, *late]
         seeds = replay.seeds(kept, audio, self._short_call_id)
-        self._behind.clear()
+        for names in (self._behind, self._ours, self._theirs):
+            names.clear()
         self._unfinished.clear()
         self._mirror(item for item, _ in seeds)
         for _, item in seeds:
-            yield {
-                "type": "conversation.item.create",
-                "event_id": utils.shortuuid("seed_"),
-                "item": item,
-            }
+            if item["id"] in audio and self._options.transcription is not None:
+                yield from self._said_again(item["id"], audio[item["id"]])
+            else:
+                event_id = utils.shortuuid("seed_")
+                yield {"type": "conversation.item.create", "event_id": event_id, "item": item}
         for event in list(self._unconfirmed.values()):
             previous = event.get("previous_item_id")
             if previous not in (None, "root") and self._item(previous) is None:
                 event = {name: value for name, value in event.items() if name != "previous_item_id"}
             yield event
+
+    def _said_again(self, item_id: str, pcm: bytes) -> Iterator[Event]:
+        """A turn whose words are not known yet: only what goes through the buffer is transcribed."""
+        self._utterances.say_again(item_id)
+        for start in range(0, len(pcm), _AGAIN_BYTES):
+            piece = base64.b64encode(pcm[start : start + _AGAIN_BYTES]).decode("ascii")
+            yield {"type": "input_audio_buffer.append", "audio": piece}
+        yield {"type": "input_audio_buffer.commit", "event_id": utils.shortuuid("again_")}
 
     def _digest(self, old: list[llm.ChatItem]) -> list[llm.ChatItem]:
         if not old:
@@ -292,7 +317,7 @@ class Conversation(StockSession):
     def _opened(self, connect_s: float) -> None:
         self._report_connection_acquired(connect_s)
         if self._responses.held:
-            self._after("mcp", MCP_LIST_S, self._mcp_listed_late)
+            self._after("mcp", _MCP_LIST_S, self._mcp_listed_late)
         if self._met_before:
             self._emit_turn(turns.Reconnected())
             self.emit("session_reconnected", llm.RealtimeSessionReconnectedEvent())
@@ -306,8 +331,9 @@ class Conversation(StockSession):
 
     def _busy(self) -> None:
         """A response is said to be active: try again after it, or after a while."""
-        self._after("busy", _BUSY_S, lambda: (self._responses.free(), self._pump()))
 
+        def again() -> None:
+            self._responses.free()
+            self._pump()
 
-MCP_LIST_S = 10.0
-"""Seconds the first response waits for the tools of MCP servers."""
+        self._after("busy", _BUSY_S, again)

@@ -73,10 +73,14 @@ class InputLog:
         self.settled = max(self.settled, min(position, self.end))
         self._forget(min(self.settled, self.sent))
 
-    def discard(self) -> None:
-        """Give up all audio that is in no item."""
-        self.sent = self.end
-        self.settle(self.end)
+    def discard(self, after: int | None) -> None:
+        """Give up the audio that is in no item; with `after`, what comes before it is still due."""
+        if after is None or after <= self.sent:
+            self.sent = self.end
+            self.settle(self.end)
+        else:
+            del self._pcm[(after - self._base) * _BYTES :]
+            self.end = after
 
     def at(self, session_ms: int) -> int:
         """The position of a moment on the connection's own clock of appended audio."""
@@ -95,9 +99,9 @@ class InputLog:
         self._origin = self.sent
         self._allowed = self.end - self.sent + self._unsent_max
 
-    def resume(self) -> None:
-        """A connection is there: only what cannot be sent in time is bounded from now on."""
-        self._origin = self.sent
+    def resume(self, before: int = 0) -> None:
+        """A connection is there. `before`: samples appended on it before those of this log."""
+        self._origin = self.sent - before
         self._allowed = max(self._unsent_max, self.end - self.sent)
 
     def _forget(self, position: int) -> None:

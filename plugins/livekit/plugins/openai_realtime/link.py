@@ -16,7 +16,7 @@ import math
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -54,7 +54,7 @@ class Hooks:
     """URL and headers of the next upgrade."""
     http: Callable[[], HttpSession]
     """What to connect with."""
-    prepare: Callable[[], Awaitable[None]]
+    prepare: Callable[[], Coroutine[Any, Any, None]]
     """Get ready for `opening`; the connection is being made meanwhile."""
     opening: Callable[[], Iterable[Outgoing]]
     """A socket is there: everything that tells the conversation to a new session, at once."""
@@ -87,9 +87,7 @@ class Link:
         connected: whether events sent now go to a session that has been told the conversation.
     """
 
-    def __init__(
-        self, hooks: Hooks, log: InputLog, connect: ConnectOptions, resume: ResumeOptions
-    ) -> None:
+    def __init__(self, hooks: Hooks, log: InputLog, connect: ConnectOptions, resume: ResumeOptions) -> None:
         self.connected = False
         self._hooks = hooks
         self._log = log
@@ -353,9 +351,7 @@ class Link:
 
 def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """The one exception that says what happened: an error of ours before any other."""
-    flat: list[BaseException] = []
-    for exc in group.exceptions:
-        flat.append(first_of(exc) if isinstance(exc, BaseExceptionGroup) else exc)
+    flat = [first_of(exc) if isinstance(exc, BaseExceptionGroup) else exc for exc in group.exceptions]
     for exc in flat:
         if isinstance(exc, RealtimeError):
             return exc

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from livekit.agents.llm._realtime import openai as stock
@@ -15,9 +17,12 @@ from .connection import HttpSession, new_http_session
 from .conversation_options import ConversationOptions, SemanticVad, TurnDetection
 from .models import connect_from_environment
 from .options import ConnectOptions
+from .resume import ResumeOptions
 
 if TYPE_CHECKING:
     from .realtime_session import RealtimeSession
+
+ApproveMcp = Callable[[str, str, str], bool | Awaitable[bool]]
 
 _AZURE = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com")
 
@@ -35,18 +40,26 @@ class RealtimeModel(stock.RealtimeModel):
         *,
         connect: ConnectOptions | None = None,
         http_session: HttpSession | None = None,
+        resume: ResumeOptions | None = None,
+        approve_mcp: ApproveMcp | None = None,
     ) -> None:
         """
         Args:
             options: what the session is asked to do; default `ConversationOptions()`.
             connect: how to reach the API; default from ``OPENAI_API_KEY`` and ``OPENAI_BASE_URL``.
             http_session: used and left open. Default: one of its own, without a limit on connections.
+            resume: what is kept for the next connection and how often one is tried; default
+                `ResumeOptions()`.
+            approve_mcp: asked with (server_label, tool, arguments) whether a remote tool may be called.
+                Default: it may not.
 
         Raises:
             ValueError: no API key, or a value that cannot work; the text names it.
         """
         self.options = options if options is not None else ConversationOptions()
         self.connect_options = connect if connect is not None else connect_from_environment()
+        self.resume = resume if resume is not None else ResumeOptions()
+        self.approve_mcp = approve_mcp
         detection = _stock_detection(self.options.turn_detection)
         super().__init__(
             model=self.options.model,
@@ -62,7 +75,8 @@ class RealtimeModel(stock.RealtimeModel):
         )
         # Set by an environment variable of Azure's older API, whose dialect is not spoken here.
         self._opts.is_azure, self._opts.api_version = False, None
-        self._given_http, self._own_http = http_session, None
+        self._given_http = http_session
+        self._own_http: HttpSession | None = None
 
     @property
     def provider(self) -> str:
@@ -76,6 +90,12 @@ class RealtimeModel(stock.RealtimeModel):
         session = RealtimeSession(self, turn_detection_disabled=turn_detection_disabled)
         self._sessions.add(session)
         return session
+
+    def update_options(self, **changes: Any) -> None:
+        """Change `ConversationOptions` of this model and of its running sessions, under their names."""
+        self.options = replace(self.options, **changes)
+        for session in list(self._sessions):
+            session.update_options(**changes)
 
     def address(self) -> tuple[str, dict[str, str]]:
         """URL and headers of the upgrade."""

@@ -1,4 +1,4 @@
-"""A conversation as the items that tell it to a new session: bounded, in order, as text where there is text."""
+"""A conversation as the items that tell it to a new session: bounded, in order, as text where it can be."""
 
 from __future__ import annotations
 

@@ -160,9 +160,7 @@ class Replies:
             steps.append(Delete(live.item_id))
         if message.parts:
             spoken = bool(message.heard) and audio_end_ms > 0
-            steps.append(
-                Reword(message_id, message.heard) if spoken else Delete(message.parts[0].item_id)
-            )
+            steps.append(Reword(message_id, message.heard) if spoken else Delete(message.parts[0].item_id))
         return steps
 
     def lost(self) -> None:

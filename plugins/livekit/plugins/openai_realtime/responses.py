@@ -1,8 +1,8 @@
 """Which ``response.create`` may be sent when: one response at a time writes the conversation.
 
-    waiting ──► sent ──response.created──► active ──response.done──► (next)
-       ▲         │ refused: another one is active, or the connection is lost
-       └─────────┘
+waiting ──► sent ──response.created──► active ──response.done──► (next)
+   ▲         │ refused: another one is active, or the connection is lost
+   └─────────┘
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class Responses:
         return self.active
 
     def withdraw(self, event_id: str) -> bool:
-        """Nobody wants this one any more. Returns whether it was sent, so that its response may still come."""
+        """Nobody wants this one any more. Returns whether it was sent: its response may still come."""
         if self._sent is not None and self._sent.event_id == event_id:
             self._sent = None
             return True

@@ -29,7 +29,7 @@ class ResumeOptions:
     backoff_max_s: float = 8.0
     """Longest wait, unless the server asks for more."""
     utterance_max_s: float = 60.0
-    """Seconds of the user's audio kept to be said again: what is in no item yet, and as much without words."""
+    """Seconds of the user's audio kept to be said again: what is in no item, and what has no words yet."""
     queue_max_s: float = 30.0
     """Seconds of audio that may wait while there is no connection; then the oldest is dropped."""
     history_items: int = 200

@@ -270,7 +270,9 @@ class StockSession(stock.RealtimeSession):
         return [tool.model_dump(exclude_none=True) for tool in self._convert_tools_to_oai(tools)]
 
     def _response_params(
-        self, tool_choice: NotGivenOr[llm.ToolChoice] = NOT_GIVEN, tools: NotGivenOr[list[llm.Tool]] = NOT_GIVEN
+        self,
+        tool_choice: NotGivenOr[llm.ToolChoice] = NOT_GIVEN,
+        tools: NotGivenOr[list[llm.Tool]] = NOT_GIVEN,
     ) -> Event:
         params: Event = {}
         if utils.is_given(tool_choice):

@@ -85,7 +85,7 @@ class TurnTranscribed:
 
 @dataclass(frozen=True, slots=True)
 class TurnTimeout:
-    """``input_audio_buffer.timeout_triggered``: nobody spoke for ``idle_timeout_ms``; the server speaks up."""
+    """``input_audio_buffer.timeout_triggered``: nobody spoke for ``idle_timeout_ms``, the server will."""
 
     item_id: str
 

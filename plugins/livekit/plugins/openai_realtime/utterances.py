@@ -36,6 +36,7 @@ class Utterances:
         self._open: dict[str, Utterance] = {}
         self._committed: OrderedDict[str, Utterance] = OrderedDict()
         self._marks: deque[int] = deque()
+        self._again: deque[str] = deque()
         self.unanswered: str | None = None
 
     @property
@@ -71,8 +72,17 @@ class Utterances:
         if self._marks:
             self._marks.popleft()
 
-    def committed(self, item_id: str, *, owes_response: bool) -> None:
-        """``committed``: the turn is an item; its audio is kept until it is transcribed."""
+    def say_again(self, item_id: str) -> None:
+        """The audio of a committed turn is appended and committed on this connection, before anything else."""
+        self._again.append(item_id)
+
+    def committed(self, item_id: str, *, owes_response: bool) -> str:
+        """``committed``: the turn is an item; its audio is kept until it is transcribed.
+
+        Returns the id by which the turn is known: another one if it was said again.
+        """
+        if self._again and item_id not in self._open:
+            return self._again.popleft()
         utterance = self._open.pop(item_id, None)
         if utterance is None:
             utterance = Utterance(self._log.settled, self._marks.popleft() if self._marks else None)
@@ -83,6 +93,11 @@ class Utterances:
         if owes_response:
             self.unanswered = item_id
         self._bound()
+        return item_id
+
+    def silenced(self) -> None:
+        """``clear``: what was being said is no turn."""
+        self._open.clear()
 
     def heard(self, item_id: str, delta: str) -> str:
         """More words; returns all so far."""
@@ -110,6 +125,7 @@ class Utterances:
     def lost(self) -> None:
         """The connection is gone. Turns that are in no item are spoken again, under other ids."""
         self._open.clear()
+        self._again.clear()
         for utterance in self._committed.values():
             utterance.words = ""
 
@@ -118,6 +134,7 @@ class Utterances:
         self._open.clear()
         self._committed.clear()
         self._marks.clear()
+        self._again.clear()
         self.unanswered = None
 
     def _bound(self) -> None:
