@@ -70,7 +70,7 @@ def connect_options(settings: Settings) -> ConnectOptions:
 async def entrypoint(ctx: JobContext) -> None:
     """Serves one room until it ends, or until the worker drains."""
     settings = config.load()
-    metrics = Metrics()
+    metrics = Metrics(settings.price_list())
     draining: asyncio.Future[float] = asyncio.get_running_loop().create_future()
 
     def on_drain(within_s: float) -> None:

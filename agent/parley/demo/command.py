@@ -11,12 +11,14 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from parley.errors import SettingsError
+
 from .people import Person, access_token
-from .play import CAST, Script, cast, count, perform, prepare, silence, worker_present, write
-from .stage import DemoFailed, Stage, Usage, stage
+from .play import CAST, Script, call_worker, cast, count, perform, prepare, silence, write
+from .stage import Stage, Usage, stage
+from .talk import ASSISTANT, talk
 from .view import PersonRow, Snapshot, View, open_view, print_tallies
 
-_WORKER_TIMEOUT_S = 30.0
 _REFRESH_S = 0.25
 _METRICS_EVERY = 8
 _PAUSE_S = 4.0
@@ -28,16 +30,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--once", action="store_true", help="play once, count every word at every listener, and exit"
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="write transcripts, sound and logs there")
+    parser.add_argument(
+        "--agent",
+        nargs="?",
+        const=ASSISTANT,
+        metavar="NAME",
+        help="talk to a voice agent by typing, %(const)s if none is named; with --once, a written conversation",
+    )
+    parser.add_argument(
+        "--agents",
+        action="append",
+        default=[],
+        metavar="MODULE_OR_FILE",
+        help="with --agent: registers voice agents, as for `parley start`",
+    )
+    parser.add_argument("--record", type=Path, metavar="FILE", help="with --agent: write what it said (WAV)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo until it is over or Ctrl-C; returns the exit status. No child is left.
 
     0: with `--once` every word arrived where it belongs, without, ended by hand. 1: not every word did.
-    130: `--once` was interrupted. Raises UnavailableError, one line, where something needed is missing.
+    130: `--once` was interrupted. Raises UnavailableError, one line, where something needed is missing, and
+    SettingsError or AgentError for options that do not go together.
     """
+    if args.agent is None and (args.agents or args.record):
+        option, given = ("--agents", args.agents[0]) if args.agents else ("--record", str(args.record))
+        raise SettingsError(option, given, "beside --agent")
     try:
-        return asyncio.run(_main(args))
+        return asyncio.run(_main(args) if args.agent is None else talk(args))
     except KeyboardInterrupt:
         return 130 if args.once else 0
 
@@ -131,12 +152,7 @@ async def _play(
     directory: Path,
 ) -> int:
     show.status("calling the worker into the room …")
-    await where.call_worker()
-    try:
-        await worker_present(people, _WORKER_TIMEOUT_S)
-    except TimeoutError:
-        log = directory / "worker.log"
-        raise DemoFailed(f"the worker did not come within {_WORKER_TIMEOUT_S:g} s: see {log}") from None
+    await call_worker(where, people.values(), directory)
     while not args.once:
         show.status("playing; Ctrl-C ends everything")
         await perform(people, play)

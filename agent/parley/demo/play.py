@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from .export import mixed, segments_of, to_jsonl, to_srt, to_vtt, to_wav
 from .people import Person
 from .recording import Place
 from .speech import Utterance, Word, countable_words, render, script
-from .stage import Stage
+from .stage import DemoFailed, Stage
 from .tally import Spoken, Tally, find_all, tally
 
 CAST: Mapping[str, str] = {"ann": "en", "bruno": "fr", "carla": "de"}
@@ -27,6 +27,7 @@ _STAGGER_S = 0.37
 _QUIET_S = 6.0
 _LONGEST_WAIT_S = 45.0
 _POLL_S = 0.25
+_WORKER_TIMEOUT_S = 30.0
 _LAG_S = 0.6
 
 
@@ -72,14 +73,26 @@ async def cast(stage: Stage, *, record: bool) -> AsyncIterator[dict[str, Person]
         yield people
 
 
-async def worker_present(people: Mapping[str, Person], timeout_s: float) -> None:
-    """Wait until everybody sees the worker in the room. Raises TimeoutError."""
-    async with asyncio.timeout(timeout_s):
-        while not all(
-            any("parley.worker" in other.attributes for other in person.room.remote_participants.values())
-            for person in people.values()
-        ):
-            await asyncio.sleep(_POLL_S)
+async def call_worker(stage: Stage, people: Iterable[Person], directory: Path) -> str:
+    """Call the worker into the room and wait until everybody sees it there; returns its identity.
+
+    `directory`: where its log is. Raises DemoFailed where it does not come.
+    """
+    await stage.call_worker()
+    people = list(people)
+    try:
+        async with asyncio.timeout(_WORKER_TIMEOUT_S):
+            while not all(seen := [_worker_of(person) for person in people]):
+                await asyncio.sleep(_POLL_S)
+    except TimeoutError:
+        log = directory / "worker.log"
+        raise DemoFailed(f"the worker did not come within {_WORKER_TIMEOUT_S:g} s: see {log}") from None
+    return seen[0]
+
+
+def _worker_of(person: Person) -> str:
+    others = person.room.remote_participants.values()
+    return next((other.identity for other in others if "parley.worker" in other.attributes), "")
 
 
 async def perform(people: Mapping[str, Person], play: Script) -> list[Spoken]:

@@ -8,9 +8,10 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
@@ -20,6 +21,9 @@ from parley.errors import UnavailableError
 
 from .child import child_process
 from .livekit_server import livekit_server
+
+if TYPE_CHECKING:
+    from parley.simulator import SimulatorOptions
 
 _READY_TIMEOUT_S = 60.0
 _POLL_S = 0.1
@@ -106,13 +110,19 @@ def usage_of(metrics: str) -> Usage:
 
 @contextlib.asynccontextmanager
 async def stage(
-    logs: Path, *, report: Callable[[str], None], environ: Mapping[str, str] | None = None
+    logs: Path,
+    *,
+    report: Callable[[str], None],
+    environ: Mapping[str, str] | None = None,
+    simulator: SimulatorOptions | None = None,
+    agents: Sequence[str] = (),
 ) -> AsyncIterator[Stage]:
     """Start what is not running, in order, and end it in reverse order when the block is left.
 
     `logs`: a directory for `livekit-server.log` and `worker.log`. `report`: gets one status line at a time.
     LIVEKIT_URL (with its key and secret) names a server to use instead of an own one; OPENAI_API_KEY
-    chooses the real API.
+    chooses the real API. `simulator`: how the stand-in behaves, where it is at work. `agents`: modules and
+    files for `parley start --agents`.
 
     Raises DemoFailed, LiveKitServerUnavailable.
     """
@@ -120,7 +130,7 @@ async def stage(
     token = secrets.token_hex(3)
     async with contextlib.AsyncExitStack() as resources:
         access = await _server(resources, environ, logs, report)
-        openai, simulated = await _openai(resources, environ)
+        openai, simulated = await _openai(resources, environ, simulator)
         worker_port = _free_port()
         result = Stage(
             url=access.url,
@@ -142,8 +152,13 @@ async def stage(
             "PARLEY_HTTP_HOST": "127.0.0.1",
             "PARLEY_HTTP_PORT": str(worker_port),
         }
+        if simulated:
+            settings.pop("PARLEY_VOICE_AGENT__BASE_URL", None)
         report("starting the worker …")
-        await resources.enter_async_context(_worker(settings, logs / "worker.log", result.worker_url))
+        command = [sys.executable, "-m", "parley", "start", *(f"--agents={source}" for source in agents)]
+        await resources.enter_async_context(
+            _worker(command, settings, logs / "worker.log", result.worker_url)
+        )
         yield result
 
 
@@ -168,22 +183,24 @@ async def _server(
 
 
 async def _openai(
-    resources: contextlib.AsyncExitStack, environ: Mapping[str, str]
+    resources: contextlib.AsyncExitStack, environ: Mapping[str, str], options: SimulatorOptions | None
 ) -> tuple[dict[str, str], bool]:
     """Settings of the API for the worker, and whether it is the stand-in."""
     if environ.get("OPENAI_API_KEY"):
         return {}, False
     from parley.simulator import Simulator, SimulatorOptions
 
-    simulator = await resources.enter_async_context(Simulator(SimulatorOptions()))
+    simulator = await resources.enter_async_context(Simulator(options or SimulatorOptions()))
     return {"OPENAI_API_KEY": "simulated", "OPENAI_BASE_URL": simulator.base_url}, True
 
 
 @contextlib.asynccontextmanager
-async def _worker(settings: Mapping[str, str], log_path: Path, url: str) -> AsyncIterator[None]:
+async def _worker(
+    command: Sequence[str], settings: Mapping[str, str], log_path: Path, url: str
+) -> AsyncIterator[None]:
     with log_path.open("ab") as log:
         running = child_process(
-            [sys.executable, "-m", "parley", "start"],
+            command,
             env=settings,
             stdout=log,
             stderr=log,

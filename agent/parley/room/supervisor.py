@@ -159,6 +159,8 @@ class RoomSupervisor:
                 await self._follow()
                 if not self._changes.closed:
                     await self._finish()
+                elif self._agents is not None:
+                    await self._agents.finish()
                 for task in (*background, *(r.task for r in self._all() if r.task is not None)):
                     task.cancel()
         finally:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import numpy as np
 
-from .appends import decode_pcm
+from .appends import decode_audio
 from .items import Item
 from .state import State
 from .wire import ApiError, Event, supported
@@ -63,12 +63,15 @@ def item_of(state: State, body: Event, now: float, where: str = "item", calls: C
 
 def _message(state: State, body: Event, now: float, where: str) -> Item:
     role = body["role"]
+    heard_in = state.configuration.input["format"]
     texts, sounds, content, images = [], [], [], 0
     for place, part in enumerate(body["content"]):
         path = f"{where}.content[{place}]"
         kind, value = _checked(part, role, path)
         if kind == "input_audio":
-            pcm = np.frombuffer(decode_pcm(value, f"{path}.audio"), "<i2").astype(np.int16, copy=False)
+            pcm = np.frombuffer(decode_audio(value, heard_in, f"{path}.audio"), "<i2").astype(
+                np.int16, copy=False
+            )
             sounds.append(pcm)
             words = state.written(state.words_in(pcm))
             texts.append(part.get("transcript") or words)

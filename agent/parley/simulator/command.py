@@ -2,12 +2,15 @@
 
 import argparse
 import asyncio
+import json
 import signal
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 from .options import SimulatorOptions
 from .server import Simulator
+from .turns import Turn, turn_from_json
 
 __all__ = ["add_arguments", "run", "serve"]
 
@@ -36,6 +39,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--delta-ms", type=int, choices=(200, 400), default=default.delta_ms, help="(%(default)s)"
     )
     parser.add_argument("--silent-deltas", action="store_true", help="send silence as deltas too")
+    parser.add_argument(
+        "--response-latency-s",
+        type=float,
+        default=default.response_latency_s,
+        help="a conversation's response to its first output (%(default)s)",
+    )
+    parser.add_argument(
+        "--reply-speed",
+        type=float,
+        default=default.reply_speed,
+        help="how many times real time a reply is sent (%(default)s)",
+    )
+    parser.add_argument(
+        "--script", type=Path, metavar="FILE", help="what conversations say: a JSON list of turns"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -49,6 +67,9 @@ def run(args: argparse.Namespace) -> int:
             session_lifetime_s=args.session_lifetime_s,
             delta_ms=args.delta_ms,
             silent_deltas=args.silent_deltas,
+            response_latency_s=args.response_latency_s,
+            reply_speed=args.reply_speed,
+            script=() if args.script is None else _turns(args.script),
         )
         replace(options, host=args.host, port=args.port)
     except ValueError as error:
@@ -60,6 +81,19 @@ def run(args: argparse.Namespace) -> int:
         sys.stderr.write(f"simulator: can't listen on {args.host}:{args.port}: {error.strerror or error}\n")
         return 1
     return 0
+
+
+def _turns(path: Path) -> list[Turn]:
+    """The turns in a file. Raises ValueError, in one line that says what is wrong."""
+    try:
+        given = json.loads(path.read_text())
+    except OSError as error:
+        raise ValueError(f"script: got {path}: {error.strerror}, allowed: a file that can be read") from None
+    except ValueError:
+        raise ValueError(f"script: got no JSON in {path}, allowed: a list of turns") from None
+    if not isinstance(given, list):
+        raise ValueError(f"script: got {type(given).__name__}, allowed: a list of turns")
+    return [turn_from_json(turn) for turn in given]
 
 
 async def serve(host: str, port: int, options: SimulatorOptions | None = None) -> None:

@@ -108,9 +108,6 @@ class Configuration:
             message = f"Invalid '{path}.max_output_tokens': integer {side[:5]} {word} value."
             raise ApiError(f"integer_{side}_value", message, f"{path}.max_output_tokens")
         self._check_voice(settings, path)
-        self._check_format(settings["audio"]["output"]["format"], f"{path}.audio.output.format")
-        if "input" in settings["audio"]:
-            self._check_format(settings["audio"]["input"]["format"], f"{path}.audio.input.format")
         _check_tools(settings, path, "tool_choice" in given)
 
     def wire(self) -> Event:
@@ -137,11 +134,6 @@ class Configuration:
             message = "Cannot update a conversation's voice if assistant audio is present."
             raise ApiError("cannot_update_voice", message, where)
 
-    def _check_format(self, given: Event, where: str) -> None:
-        if given.get("type", "audio/pcm") != "audio/pcm":
-            message = f"The simulator does not simulate '{given['type']}', only 'audio/pcm'."
-            raise ApiError("not_simulated", message, f"{where}.type", type="server_error")
-
 
 def voice_name(voice: str | Event) -> str:
     """A voice by its name or its id."""
@@ -163,7 +155,7 @@ def reply_settings(settings: Event, given: Event) -> Event:
 
 
 def _set(given: Event, apart: Collection[str]) -> Event:
-    """What is given besides some names; instructions that are null, where that is tolerated, are not given."""
+    """What is given besides some names; instructions that are null, where that is tolerated, are not."""
     kept = {name: value for name, value in given.items() if name not in apart}
     if kept.get("instructions", "") is None:
         del kept["instructions"]

@@ -60,7 +60,7 @@ class Item:
         return {"id": self.id, **known, **self.body, **changes}
 
     def whole(self) -> Event:
-        """The item with its sound, as far as it is kept."""
+        """The item with its sound, as far as it is kept: PCM16 at 24 kHz."""
         wire = deepcopy(self.wire())
         for part in wire.get("content", ()):
             if part["type"] in ("input_audio", "output_audio") and self.pcm is not None:

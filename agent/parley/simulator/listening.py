@@ -11,7 +11,7 @@ from math import inf
 import numpy as np
 
 from .answering import Answering
-from .appends import decode_pcm
+from .appends import decode_audio
 from .input_buffer import InputBuffer
 from .items import Item
 from .state import State
@@ -53,7 +53,7 @@ class Listening:
 
     def append(self, audio: str, now: float) -> None:
         """`input_audio_buffer.append`. Raises ApiError."""
-        data = decode_pcm(audio)
+        data = decode_audio(audio, self._state.configuration.input["format"])
         record = self._state.record
         record.audio_received_s += len(data) / 2 / SAMPLE_RATE_HZ
         record.appends.append((now, len(data) // 2))

@@ -1,10 +1,10 @@
 """The output items of one response, as they go out: each is added, filled by deltas, and done."""
 
-import base64
 from dataclasses import dataclass
 
 import numpy as np
 
+from .appends import encode_audio
 from .items import Item
 from .records import ResponseRecord
 from .speech import Segment
@@ -29,20 +29,26 @@ class _Open:
     has_part: bool = False
     text: str = ""
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether the client truncated it already."""
+        return self.item.record.truncated_at_ms is not None
+
 
 class Outputs:
-    """Sends the items of one response, one after the other. `limit`: the most tokens, or `inf`."""
+    """Sends the items of one response, one after the other. `settings` are the response's."""
 
-    def __init__(
-        self, state: State, record: ResponseRecord, limit: int | str, *, with_audio: bool, now: float
-    ) -> None:
+    def __init__(self, state: State, record: ResponseRecord, settings: Event, now: float) -> None:
         self.now = now
         self.done: list[Event] = []
         """The items that are done, as they were sent."""
         self.spent = Tokens()
         self.playback_s = 0.0
         """How long the audio that was sent plays."""
-        self._state, self._record, self._limit, self._with_audio = state, record, limit, with_audio
+        self._state, self._record = state, record
+        self._limit: int | str = settings["max_output_tokens"]
+        self._format: Event = settings["audio"]["output"]["format"]
+        self._with_audio = settings["output_modalities"] == ["audio"]
         self._in_conversation = record.conversation == "auto"
         self._open: _Open | None = None
 
@@ -77,9 +83,10 @@ class Outputs:
         self.count(Tokens(text=text_tokens(segment.text)))
         current = self._current
         current.text += segment.text
-        current.item.record.text = current.text
-        if self._with_audio:
-            current.item.spoken.append(segment)
+        if not current.is_cut:
+            current.item.record.text = current.text
+            if self._with_audio:
+                current.item.spoken.append(segment)
         if segment.text:
             self._state.record.said(segment.text, source=False)
             kind = "output_audio_transcript" if self._with_audio else "output_text"
@@ -91,15 +98,16 @@ class Outputs:
         before = audio_tokens(self.playback_s * 1000, is_output=True)
         self.count(Tokens(audio=audio_tokens((self.playback_s + duration_s) * 1000, is_output=True) - before))
         self.playback_s += duration_s
-        item.pcm = piece if item.pcm is None else np.concatenate([item.pcm, piece])
-        item.samples += len(piece)
-        item.record.audio_ms = item.audio_ms
+        if not self._current.is_cut:
+            item.pcm = piece if item.pcm is None else np.concatenate([item.pcm, piece])
+            item.samples += len(piece)
+            item.record.audio_ms = item.audio_ms
         self._state.configuration.has_spoken = True
         self._state.record.audio_sent_s += duration_s
         self._record.audio_ms = round(self.playback_s * 1000)
         if self._record.first_audio_at is None:
             self._record.first_audio_at = self.now
-        delta = base64.b64encode(piece.astype("<i2", copy=False).tobytes()).decode()
+        delta = encode_audio(piece, self._format)
         self.emit("response.output_audio.delta", content_index=0, delta=delta)
 
     def count(self, tokens: Tokens) -> None:
@@ -154,5 +162,7 @@ class Outputs:
             self.emit("response.output_text.done", content_index=0, text=current.text)
             content = {"type": "output_text", "text": current.text}
         self.emit("response.content_part.done", content_index=0, part=self._part(current.text))
-        current.item.body["content"] = [content]
+        if not current.is_cut:
+            current.item.body["content"] = [content]
+        self._state.record.said("\n", source=False)
         self._record.text = f"{self._record.text} {current.text}".strip()

@@ -98,7 +98,7 @@ class SessionRecord:
     refused: list[str] = field(default_factory=list)
     """The codes of the client events that were refused: every violation of the protocol."""
     transcript: str = ""
-    """The output transcript as sent, its last 16384 characters."""
+    """The output transcript as sent, its last 16384 characters. Conversations: a line for each message."""
     input_transcript: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
     """Conversations: the effective session, as in the last `session.updated`."""

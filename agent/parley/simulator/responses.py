@@ -53,8 +53,7 @@ class Response:
         self.ended = False
         self._state, self._settings, self._plan, self._billed = state, settings, plan, billed
         self._with_audio = settings["output_modalities"] == ["audio"]
-        limit = settings["max_output_tokens"]
-        self._outputs = Outputs(state, record, limit, with_audio=self._with_audio, now=now)
+        self._outputs = Outputs(state, record, settings, now)
         self._due = now
         self._steps = self._perform()
         state.emit("response.created", response=self._body("in_progress"))

@@ -141,6 +141,8 @@ class Floor:
         self._give_up(self._replies)
 
     def _obey(self, verdict: Verdict | None) -> None:
+        if verdict is not None:
+            logger.debug("turn-taking: %s", verdict)
         match verdict:
             case "pause":
                 self._mouth.hold("doubt")

@@ -49,6 +49,40 @@ async def test_a_port_that_is_taken_is_one_line_and_status_1():
     assert port in err.decode()
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "script: got "),
+        ("nope", "script: got no JSON in "),
+        ("{}", "script: got dict, allowed: a list of turns"),
+        ('[{"says": "x"}]', "says: got 'x', allowed fields: "),
+    ],
+)
+async def test_a_bad_script_is_one_line_and_status_2(tmp_path, text, words):
+    path = tmp_path / "script.json"
+    if text is not None:
+        path.write_text(text)
+    process = await start("--script", str(path))
+    async with asyncio.timeout(30):
+        _, err = await process.communicate()
+    assert process.returncode == 2
+    assert err.decode().startswith(words)
+    assert err.count(b"\n") == 1
+
+
+async def test_a_script_is_served(tmp_path, http):
+    path = tmp_path / "script.json"
+    path.write_text('[{"say": "one"}]')
+    process = await start("--port", "0", "--script", str(path))
+    async with asyncio.timeout(30):
+        url = (await process.stdout.readline()).decode().split()[1].removesuffix("/v1")
+        async with http.get(f"{url}/simulator/script") as response:
+            assert [turn["say"] for turn in (await response.json())["turns"]] == ["one"]
+        process.terminate()
+        await process.communicate()
+    assert process.returncode == 0
+
+
 async def test_a_bad_value_is_one_line_and_status_2():
     process = await start("--model-lag-s", "-1")
     async with asyncio.timeout(30):

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 
+import aiohttp
 import numpy as np
 import pytest
 
@@ -55,7 +56,7 @@ async def test_a_whole_turn(talk, words):
         await client.ws.close()
 
 
-async def test_a_turn_with_a_tool(talk):
+async def test_a_turn_with_a_tool(talk, http):
     script = [Turn(calls=(Call("weather", {"city": "Rome"}),)), Turn(say="It rains.")]
     async with Simulator(SimulatorOptions(script=script, reply_speed=20.0)) as sim:
         client = await talk(sim)
@@ -71,6 +72,10 @@ async def test_a_turn_with_a_tool(talk):
         assert done["output"][0]["content"][0]["transcript"] == "It rains."
         responses = sim.sessions[-1].responses
         assert responses[1].context == ["the weather?", 'weather({"city": "Rome"})', "rain"]
+        async with http.get(sim.base_url.removesuffix("/v1") + "/simulator/sessions") as response:
+            (shown,) = (await response.json())["sessions"]
+        assert [one["calls"] for one in shown["responses"]] == [["weather"], []]
+        assert shown["transcript"] == "It rains.\n"
         await client.ws.close()
 
 
@@ -171,6 +176,18 @@ async def test_stalled_silent_and_slow(talk):
         await client.until("response.done")
         (response,) = sim.sessions[-1].responses
         assert response.first_audio_at - response.created_at >= 0.7
+        await client.ws.close()
+
+
+@pytest.mark.parametrize("status", [401, 429, 503])
+async def test_a_refused_connect(talk, status):
+    async with Simulator(SimulatorOptions()) as sim:
+        sim.faults.add(Fault("refuse", status=status))
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await talk(sim)
+        assert refused.value.status == status
+        client = await talk(sim)
+        await client.until("session.created")
         await client.ws.close()
 
 

@@ -96,7 +96,9 @@ def test_after_audio_was_sent_and_for_one_kind_of_session():
     speaking = record()
     speaking.audio_sent_s = 1.2
     assert faults.take(speaking, 100) == []
-    speaking.kind = "conversation"
+    speaking.kind, speaking.audio_sent_s = "conversation", 0.9
+    assert faults.take(speaking, 100) == []
+    speaking.audio_sent_s = 1.0
     assert faults.next_due(speaking) == 100.0
     assert len(faults.take(speaking, 100)) == 1
     for bad in ({"kind": "refuse", "session": "conversation"}, {"kind": "drop", "session": "captions"}):

@@ -126,6 +126,20 @@ def test_a_reply_is_not_cut_where_it_is_not(replied, end_ms, index, param, words
     assert item.truncated_at_ms is None
 
 
+def test_a_reply_is_cut_while_it_is_said(talk):
+    driver = talk(pronounce=lambda _: np.full(7200, 3000, np.int16), reply_speed=1.0)
+    driver.type("one two three four")
+    driver.send("response.create")
+    driver.run(1.2)
+    item = driver.record.items[-1]
+    assert truncate(driver, item.id, 450)["type"] == "conversation.item.truncated"
+    driver.run(0.3)
+    driver.send("response.cancel")
+    assert (item.text, item.audio_ms) == ("[simulated] one", 450)
+    assert driver.last("conversation.item.done")["item"]["content"] == [{"type": "output_audio"}]
+    assert driver.record.transcript.startswith("[simulated] one two")
+
+
 def test_only_what_the_model_said_aloud_can_be_cut(replied):
     driver, _ = replied()
     user = driver.record.items[0]

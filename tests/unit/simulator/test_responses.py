@@ -284,6 +284,28 @@ def test_a_cut_reply_is_gone_on_with(talk, script):
     assert len(driver.audio(response["id"])) == -(-expected // 480) * 480
 
 
+@pytest.mark.parametrize(
+    ("heard", "rest"),
+    [("Let me", "see. it rains now"), ("Let me see.", "it rains now"), ("Let me see. it", "rains now")],
+)
+def test_a_cut_preamble_is_gone_on_with(talk, heard, rest):
+    driver = talk(script=[Turn(preamble="Let me see.", say="it rains now")])
+    answer(driver)
+    for item in driver.record.items[1:]:
+        driver.send("conversation.item.delete", item_id=item.id)
+    driver.type(heard, role="assistant")
+    driver.respond()
+    assert driver.record.responses[1].text == rest
+
+
+def test_an_answered_question_is_not_answered_where_instructions_say_what_to_say(talk):
+    driver = talk()
+    driver.type("one two")
+    driver.respond()
+    driver.respond(instructions="Ask for more.")
+    assert driver.record.responses[1].text == "[simulated] Ask for more."
+
+
 def test_a_cut_reply_is_gone_on_with_in_a_new_session(talk):
     script = Script.of([Turn(say="one two three four"), Turn(say="next")])
     first = talk(script=script)

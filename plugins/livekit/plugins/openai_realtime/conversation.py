@@ -50,7 +50,7 @@ class Conversation(StockSession):
         self._others: deque[Event] = deque(maxlen=_EVENTS_MAX)
         # Items on the server that are none for LiveKit, each with the item of the mirror it stands behind.
         self._behind: dict[str, str | None] = {}
-        # The user's turns that have another id on this connection: the server's → ours, and ours → the server's.
+        # The user's turns that have another id on this connection: the server's → ours, and back.
         self._ours: dict[str, str] = {}
         self._theirs: dict[str, str] = {}
         self._unfinished: set[str] = set()
@@ -195,6 +195,8 @@ class Conversation(StockSession):
         if how is Resume.END:
             self._end_generation()
             return
+        if messages and not messages[-1].done:
+            messages[-1].cut()
         params = dict(self._asked)
         order = {Resume.CONTINUE: CONTINUE, Resume.GO_ON: GO_ON}.get(how)
         if order is not None:
@@ -311,7 +313,8 @@ class Conversation(StockSession):
         for key in [key for key in self._unconfirmed if key[0] == "conversation.item.delete"]:
             del self._unconfirmed[key]
             message = self._replies.of_item(key[1])
-            self._remove(message.message_id if message is not None else key[1])
+            ours = message.message_id if message is not None else self._ours.get(key[1], key[1])
+            self._remove(ours)
             self._settle_item(key[1], deleted=True)
 
     def _opened(self, connect_s: float) -> None:

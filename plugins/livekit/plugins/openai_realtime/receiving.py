@@ -38,7 +38,7 @@ class Receiving(Conversation):
 
     def _by_our_names(self, event: Event) -> Event:
         """The event with the ids under which LiveKit knows the user's turns."""
-        renamed = {
+        renamed: Event = {
             name: self._ours[event[name]]
             for name in ("item_id", "previous_item_id")
             if event.get(name) in self._ours
@@ -52,6 +52,8 @@ class Receiving(Conversation):
 
     def _on_speech_started(self, event: Event) -> None:
         self._utterances.started(event["item_id"], event.get("audio_start_ms") or 0)
+        if (detection := self._options.turn_detection) is not None and detection.interrupt_response:
+            self._responses.interrupted()
         if not self._options.reports_speech_only:
             self._handled_by_stock(event)
         self._emit_turn(turns.TurnStarted(event["item_id"], event.get("audio_start_ms") or 0))
@@ -133,9 +135,11 @@ class Receiving(Conversation):
         return item_id
 
     def _on_item_deleted(self, event: Event) -> None:
-        item_id = event["item_id"]
-        self._unconfirmed.pop(("conversation.item.delete", item_id), None)
+        item_id: str = event["item_id"]
+        theirs = self._theirs.get(item_id, item_id)
+        self._unconfirmed.pop(("conversation.item.delete", theirs), None)
         self._utterances.deleted(item_id)
+        self._settle_item(theirs, deleted=True)
         owner = self._behind.pop(item_id, None)
         left = self._replies.server_items(owner) if owner is not None else []
         if owner is not None and (not left or left == [item_id]):
@@ -197,9 +201,8 @@ class Receiving(Conversation):
 
     def _on_text(self, event: Event) -> None:
         message = self._replies.of_item(event["item_id"])
-        if message is not None and message.parts and event.get("delta"):
-            message.parts[-1].text += event["delta"]
-            self._write(event["item_id"], event["delta"])
+        if message is not None and event.get("delta") and (new := message.pass_on(event["delta"])):
+            self._write(event["item_id"], new)
 
     def _on_words_spoken(self, event: Event) -> None:
         message = self._replies.of_item(event["item_id"])
@@ -211,18 +214,17 @@ class Receiving(Conversation):
         if message is None or self._channels(event["item_id"]) is None:
             return
         pcm = events.read_pcm16(event["delta"])
-        self._release(message)
+        self._release(message, audio=len(pcm) // 2)
         if message.parts:
             message.parts[-1].samples += len(pcm) // 2
         self._speak(event["item_id"], pcm)
 
-    def _release(self, message: Message) -> None:
-        """Pass on the words that belong to audio already here."""
+    def _release(self, message: Message, *, audio: int = 0) -> None:
+        """Pass on the words that belong to audio that is here, or comes with them."""
         held, message.held = message.held, []
         for delta in held:
-            if message.parts:
-                message.parts[-1].text += delta
-            self._write(message.message_id, delta)
+            if new := message.pass_on(delta, audio=audio):
+                self._write(message.message_id, new)
 
     def _on_output_item_done(self, event: Event) -> None:
         item = event["item"]
@@ -378,7 +380,7 @@ class Receiving(Conversation):
         if code in _BENIGN or _REFUSED_TRUNCATION in error.message:
             self.counts[code] += 1
             if code == "input_audio_buffer_commit_empty":
-                self._utterances.unmark()
+                self._commit_refused(event_id or "")
             return
         if code == _BUSY:
             self.counts[code] += 1
@@ -397,6 +399,12 @@ class Receiving(Conversation):
         logger.warning("the server reported an error: %s", error)
         self._report(error, recoverable=True)
         self._pump()
+
+    def _commit_refused(self, event_id: str) -> None:
+        if not event_id.startswith("again_"):
+            self._utterances.unmark()
+        elif (item_id := self._utterances.not_again()) is not None:
+            self._remove(item_id)
 
     def _on_item_refused(self, event_id: str, error: RealtimeError) -> bool:
         exists = error.code == "item_create_duplicate_item_id"

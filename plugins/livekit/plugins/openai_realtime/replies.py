@@ -15,6 +15,10 @@ from .options import SAMPLE_RATE_HZ
 
 _PER_MS = SAMPLE_RATE_HZ // 1000
 _KEPT = 256
+_S_PER_LETTER = 0.065
+_S_PER_SIGN = 0.2
+_S_PER_WORD = 0.25
+_CJK = 0x2E80
 
 CONTINUE = (
     "A failure of the connection cut off your last message in the middle. The user has heard all of it that "
@@ -47,7 +51,12 @@ class Part:
     text: str = ""
     """Its words, as far as they were passed on."""
     live: bool = True
-    """Whether it is audio on this connection; False: it was put there as text."""
+    """Whether it came on this connection; False: it was put there as text, if there is any."""
+
+    @property
+    def on_server(self) -> bool:
+        """Whether the server has it."""
+        return self.live or bool(self.text)
 
 
 @dataclass(slots=True)
@@ -59,6 +68,11 @@ class Message:
     held: list[str] = field(default_factory=list)
     """Words for which no audio has come yet: passed on with the next audio, so that the words passed on are
     those that can be heard when the connection is lost."""
+    timeline: list[tuple[str, float]] = field(default_factory=list)
+    """Words of the last part, each with the second of the message's audio at which it began, as far as the
+    order of the events tells."""
+    expected: str = ""
+    """Words already passed on that are to be said again, because the audio ends in the middle of them."""
     heard: str | None = None
     """What the user heard of it, once it was truncated."""
     done: bool = False
@@ -72,6 +86,36 @@ class Message:
     def samples(self) -> int:
         """Audio received of it."""
         return sum(part.samples for part in self.parts)
+
+    def pass_on(self, text: str, *, audio: int = 0) -> str:
+        """Words of the last part, with the samples of audio they came with; returns what of them is new."""
+        if not self.parts:
+            return ""
+        part = self.parts[-1]
+        if not part.text and len(self.parts) > 1:
+            text = joined("".join(before.text for before in self.parts[:-1]), text)
+        part.text += text
+        self.timeline.append((text, (part.samples + audio / 2) / SAMPLE_RATE_HZ))
+        new, self.expected = without(text, self.expected)
+        return new
+
+    def cut(self) -> None:
+        """The connection was lost in the middle of it: its last part is what its audio holds in full."""
+        if not self.parts or not self.parts[-1].samples:
+            return
+        part, ends = self.parts[-1], 0.0
+        for place, (text, begins) in enumerate(self.timeline):
+            ends = max(ends, begins) + spoken_s(text, first=place == 0)
+            if ends > part.samples / SAMPLE_RATE_HZ:
+                while place and not self.timeline[place][0][:1].isspace() and self._is_spaced(place):
+                    place -= 1
+                self.expected = "".join(text for text, _ in self.timeline[place:])
+                part.text = "".join(text for text, _ in self.timeline[:place])
+                return
+
+    def _is_spaced(self, place: int) -> bool:
+        """Whether the words there are written with spaces between them."""
+        return all(ord(text[-1:] or " ") < _CJK for text, _ in self.timeline[place - 1 : place + 1])
 
     @property
     def live(self) -> Part | None:
@@ -135,13 +179,15 @@ class Replies:
         """The message goes on in this item; a first part of which nothing was heard is forgotten."""
         message.parts = [part for part in message.parts if part.samples or part.text]
         message.parts.append(Part(item_id))
-        message.held, message.done = [], False
+        message.held, message.timeline, message.done = [], [], False
         self._owner[item_id] = message.message_id
 
     def server_items(self, message_id: str) -> list[str]:
         """The items on the server that make up what LiveKit calls by one id; those unknown are themselves."""
         message = self._messages.get(message_id)
-        return [part.item_id for part in message.parts] if message is not None else [message_id]
+        if message is None:
+            return [message_id]
+        return [part.item_id for part in message.parts if part.on_server]
 
     def truncate(self, message_id: str, audio_end_ms: int, heard: str | None) -> list[Step]:
         """What to tell the server when the user has heard a message up to `audio_end_ms` only."""
@@ -158,7 +204,7 @@ class Replies:
         if live is not None:
             message.parts.remove(live)
             steps.append(Delete(live.item_id))
-        if message.parts:
+        if message.parts and message.parts[0].on_server:
             spoken = bool(message.heard) and audio_end_ms > 0
             steps.append(Reword(message_id, message.heard) if spoken else Delete(message.parts[0].item_id))
         return steps
@@ -172,6 +218,42 @@ class Replies:
         self._owner = {message_id: message_id for message_id in self._messages}
 
 
+def joined(before: str, text: str) -> str:
+    """`text` with the space that a new message does not begin with, where it goes on after `before`."""
+    apart = before[-1:].isspace() or text[:1].isspace() or not text[:1].isalnum()
+    signs = ord(before[-1:] or " ") >= _CJK or ord(text[:1] or " ") >= _CJK
+    return text if apart or signs or not before else f" {text}"
+
+
+def spoken_s(text: str, *, first: bool = False) -> float:
+    """About how long a text takes to be said: by its letters, and a word not less than a quarter second.
+
+    A text that does not begin with a space goes on with a word, unless it is the `first`.
+    """
+    total = 0.0
+    for word in text.split():
+        letters = sum(_S_PER_SIGN if ord(letter) >= _CJK else _S_PER_LETTER for letter in word)
+        total += max(_S_PER_WORD if first or text[0].isspace() else 0.0, letters)
+    return total
+
+
+def without(text: str, expected: str) -> tuple[str, str]:
+    """What of `text` is new where `expected` was passed on already, and what is still expected after it.
+
+    Only letters and digits count. Where the two differ, all that comes is new.
+    """
+    left = [letter.casefold() for letter in expected if letter.isalnum()]
+    used = place = 0
+    for place, letter in enumerate(text):
+        if used == len(left):
+            return text[place:], ""
+        if letter.isalnum():
+            if letter.casefold() != left[used]:
+                return text, ""
+            used += 1
+    return "", "".join(left[used:])
+
+
 def after_cut(messages: Sequence[Message], *, calls: int, resumed: bool) -> Resume:
     """What becomes of a reply whose connection was lost before ``response.done``.
 
@@ -180,9 +262,9 @@ def after_cut(messages: Sequence[Message], *, calls: int, resumed: bool) -> Resu
     """
     if calls or resumed:
         return Resume.END
-    if not any(message.text or message.samples for message in messages):
+    if not any(message.text for message in messages):
         return Resume.REPEAT
     last = messages[-1]
-    if not last.done and (last.text or last.samples):
+    if not last.done and last.text:
         return Resume.CONTINUE
     return Resume.GO_ON

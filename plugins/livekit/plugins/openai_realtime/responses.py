@@ -114,6 +114,10 @@ class Responses:
         """No ``response.done`` has come although a response was said to be active: try again anyway."""
         self._busy = False
 
+    def interrupted(self) -> None:
+        """The user speaks, and the server stops the active response by itself."""
+        self.cancelling = self.active is not None
+
     def cancel(self) -> str | None:
         """The response to cancel, or None: nothing is active, or it is being cancelled already."""
         if self.active is None or self.cancelling:

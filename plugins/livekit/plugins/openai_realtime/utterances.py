@@ -73,8 +73,15 @@ class Utterances:
             self._marks.popleft()
 
     def say_again(self, item_id: str) -> None:
-        """The audio of a committed turn is appended and committed on this connection, before anything else."""
+        """A committed turn is appended and committed on this connection, too, before anything else."""
         self._again.append(item_id)
+
+    def not_again(self) -> str | None:
+        """The server refused a turn that was said again. Returns which one it was."""
+        item_id = self._again.popleft() if self._again else None
+        if item_id is not None:
+            self._committed.pop(item_id, None)
+        return item_id
 
     def committed(self, item_id: str, *, owes_response: bool) -> str:
         """``committed``: the turn is an item; its audio is kept until it is transcribed.
