@@ -88,8 +88,6 @@ async def agent_worker(
         env["PARLEY_VOICE_AGENT__SILENCE_MS"] = str(SILENCE_MS)
     else:
         env |= {"BENCH_MODEL": MODEL, "BENCH_SILENCE_MS": str(SILENCE_MS)}
-    # Settings of this shell that the question is about are passed on: they are named in the report.
-    env |= {name: value for name, value in os.environ.items() if name.startswith("PARLEY_VOICE_AGENT__")}
     argv = [sys.executable, *_COMMANDS[kind]]
     if core is not None:
         argv = [sys.executable, "-c", _ON_CORE, str(core), *argv]

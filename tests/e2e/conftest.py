@@ -19,7 +19,7 @@ from .running import RunningWorker, environment, running_worker
 from .venue import CountedSimulator, Venue
 
 HERE = Path(__file__).parent
-AGENTS = {"PARLEY_AGENTS": str(HERE / "agents_under_test.py"), "PARLEY_LIMITS__SAY": "app", "PARLEY_LOG_LEVEL": "debug"}
+AGENTS = {"PARLEY_AGENTS": str(HERE / "agents_under_test.py"), "PARLEY_LIMITS__SAY": "app"}
 THREADS = 4
 VENUE = pytest.StashKey[Venue]()
 
@@ -86,7 +86,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
                 report.longrepr = (str(item.path), 0, f"proves nothing: {dry}")
     for report in reports:
         if report.failed and VENUE in item.stash:
-            report.sections.append(("the shared worker's last words", item.stash[VENUE].worker.log[-400000:]))
+            report.sections.append(("the shared worker's last words", item.stash[VENUE].worker.log[-4000:]))
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
     return True

@@ -101,6 +101,16 @@ def stretches(recording: Recording, *, gap_s: float = 0.1, peak: int = 300) -> l
     return found
 
 
+def brisk(said: Speech) -> Speech:
+    """The same words with pauses of a tenth of a second, so that no VAD takes one for the end of a turn."""
+    starts = tuple(0.5 * place for place in range(len(said.words)))
+    pcm = np.zeros(round((starts[-1] + 0.45) * SAMPLE_RATE_HZ), np.int16)
+    for start, word in zip(starts, said.words, strict=True):
+        begin = round(start * SAMPLE_RATE_HZ)
+        pcm[begin : begin + len(word.pcm)] = word.pcm
+    return Speech(said.words, starts, pcm)
+
+
 def noise(seconds: float, seed: int = 1) -> Pcm:
     """Unbroken noise, so that the end of what is heard is the place where it was cut."""
     samples = np.random.default_rng(seed).standard_normal(round(seconds * SAMPLE_RATE_HZ))

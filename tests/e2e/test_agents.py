@@ -31,6 +31,7 @@ from .talking import (
     agent_track,
     any_agent,
     asks,
+    brisk,
     conversation_of,
     hears_it_out,
     hears_something,
@@ -126,7 +127,7 @@ async def test_an_interruption_stops_the_voice_and_the_cut_is_where_it_was_heard
     room = await venue.room()
     rounds = 6
     venue.simulator.script.add(*(Turn(say="noise " * 40, say_audio=noise(14)) for _ in range(rounds + 1)))
-    said = speech("en", 1 + 2 * rounds)
+    said = speech("en", 1 + 2 * rounds, phrase=100)
     async with with_agent(venue, room, "ann", "listener") as ann:
         onset = ann.say(_cut(said, 0, 1))
         for turn in range(rounds):
@@ -295,7 +296,7 @@ async def test_another_name_swaps_the_agent_off_ends_it_and_unknown_ones_are_nam
 
 async def test_parleys_own_vad_commits_the_turns_by_itself(venue: Venue) -> None:
     room = await venue.room()
-    one, two = speech("en", 3), speech("en", 3, first=3)
+    one, two = brisk(speech("en", 3)), brisk(speech("en", 3, first=3))
     async with with_agent(venue, room, "ann", "local") as ann:
         await asks(ann, one)
         await asks(ann, two)

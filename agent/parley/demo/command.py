@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from parley.errors import SettingsError
 from .people import Person, access_token
 from .play import CAST, Script, call_worker, cast, count, perform, prepare, silence, write
 from .stage import Stage, Usage, stage
-from .talk import ASSISTANT, talk
 from .view import PersonRow, Snapshot, View, open_view, print_tallies
 
 _REFRESH_S = 0.25
@@ -33,9 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--agent",
         nargs="?",
-        const=ASSISTANT,
+        const="assistant",
         metavar="NAME",
-        help="talk to a voice agent by typing, %(const)s if none is named; with --once, a written conversation",
+        help="type to a voice agent (%(const)s if none is named); with --once, a written conversation",
     )
     parser.add_argument(
         "--agents",
@@ -57,10 +56,19 @@ def run(args: argparse.Namespace) -> int:
     if args.agent is None and (args.agents or args.record):
         option, given = ("--agents", args.agents[0]) if args.agents else ("--record", str(args.record))
         raise SettingsError(option, given, "beside --agent")
+    if args.agent is None:
+        return _run(_main(args), args.once)
+    from .call import call, check
+
+    check(args)
+    return _run(call(args), args.once)
+
+
+def _run(work: Coroutine[None, None, int], once: bool) -> int:
     try:
-        return asyncio.run(_main(args) if args.agent is None else talk(args))
+        return asyncio.run(work)
     except KeyboardInterrupt:
-        return 130 if args.once else 0
+        return 130 if once else 0
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Reversible
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -47,11 +47,11 @@ class Dialogue:
         """The person begins to speak (monotonic, s)."""
         self._spoke_s.append(at_s)
 
-    def read(self, captions: Iterable[Caption]) -> tuple[list[Line], list[Line]]:
+    def read(self, captions: Reversible[Caption]) -> tuple[list[Line], list[Line]]:
         """Look at all captions so far; returns the lines that have ended since, and those that grow."""
         ended: list[Line] = []
         growing: dict[str, Line] = {}
-        newest = list(islice(reversed(list(captions)), _LOOKED_AT))[::-1]
+        newest = list(islice(reversed(captions), _LOOKED_AT))[::-1]
         for caption in newest:
             key, text = caption.segment_id, caption.text.strip()
             if caption.kind != "agent" or key in self._done or not text:

@@ -39,23 +39,23 @@ class DialogueView:
 
     def note(self, text: str) -> None:
         """A line that nobody said, and that stays."""
-        self.console.print(Text(text, "dim"))
+        self._print(Text(text, "dim"))
 
     def title(self, text: str) -> None:
         """The first line."""
-        self.console.print(Text(text, "bold"))
+        self._print(Text(text, "bold"))
 
     def typed(self, text: str) -> None:
         """A line that was typed."""
-        self.console.print(Text(f"> {text}", "dim"))
+        self._print(Text(f"> {text}", "dim"))
 
     def event(self, event: Mapping[str, Any]) -> None:
         """What the worker tells the room."""
-        self.console.print(Text(f"! {event.get('event')}: {event.get('detail')}", "yellow"))
+        self._print(Text(f"! {event.get('event')}: {event.get('detail')}", "yellow"))
 
     def said(self, line: Line) -> None:
         """Something that was said to its end."""
-        self.console.print(self._text(line))
+        self._print(self._text(line))
 
     def draw(self, growing: Sequence[Line], draft: str | None) -> None:
         """What is being said and typed now; only in a terminal."""
@@ -67,6 +67,9 @@ class DialogueView:
         if draft is not None:
             parts.append(Text(f"> {draft}█"))
         self._live.update(Group(*parts), refresh=True)
+
+    def _print(self, text: Text) -> None:
+        self.console.print(text, soft_wrap=True)
 
     def _text(self, line: Line) -> Text:
         who = "you" if line.mine else self._agent
@@ -86,9 +89,9 @@ class DialogueView:
             if row.stopped_s is not None:
                 answered += f", silent {row.stopped_s:.2f} s after the interruption began"
             mark = Text("ok" if row.ok else "NOT OK", "green" if row.ok else "red")
-            self.console.print(Text(f"{row.name}: {asked}; {answered}: ") + mark)
+            self._print(Text(f"{row.name}: {asked}; {answered}: ") + mark)
         for trouble in verdict.troubles:
-            self.console.print(Text(f"NOT OK: {trouble}", "red"))
+            self._print(Text(f"NOT OK: {trouble}", "red"))
 
 
 @contextlib.contextmanager

@@ -7,13 +7,19 @@ from collections import deque
 from collections.abc import Mapping
 from functools import lru_cache
 
+import numpy as np
+
 from parley.simulator import Call, Context, SimulatorOptions, Turn, word_sound
+from parley.voice.prompts import exactly
 
 from .audio import Pcm
 from .speech import SAMPLE_RATE_HZ, SpeechUnavailable, say
 
 _MOST_LINES = 100
+_NOTHING = np.zeros(0, np.int16)
 _AROUND_S = 1.5
+_MARK = "[simulated]"
+_EXACTLY = exactly("")
 _ASKED = (
     ("notes", "read_notes"),
     ("note", "take_note"),
@@ -33,7 +39,7 @@ class Standin:
     @property
     def options(self) -> SimulatorOptions:
         """For the simulator."""
-        return SimulatorOptions(recognise=self._recognise, pronounce=pronounced, script=called)
+        return SimulatorOptions(recognise=self._recognise, pronounce=pronounced, script=answered)
 
     def hears(self, text: str, pcm: Pcm) -> None:
         """This line is spoken next, as `int16[n]` mono at 24 kHz."""
@@ -53,6 +59,8 @@ class Standin:
 @lru_cache(maxsize=1_000)
 def pronounced(word: str) -> Pcm:
     """A word in the agent's voice, `int16[n]` mono at 24 kHz."""
+    if word == _MARK:
+        return _NOTHING
     try:
         sound = say(word, "en", voice=1, pitch=60)
     except SpeechUnavailable:
@@ -60,13 +68,24 @@ def pronounced(word: str) -> Pcm:
     return sound if len(sound) else word_sound(word)
 
 
-def called(context: Context) -> Turn | None:
-    """The tool that the last line asks for: by a word of `_ASKED`, or by its own name, with JSON after it.
+def answered(context: Context) -> Turn | None:
+    """A greeting; what it is told to say; or the tool that the last line asks for.
 
-    None, which repeats the line, where it asks for none.
+    A line asks for a tool by a word of `_ASKED`, or by the tool's name, with JSON after it. None, which
+    repeats the line, where it does not.
     """
-    if not context.lines or context.lines[-1].role != "user":
+    _, told, text = context.instructions.rpartition(_EXACTLY)
+    if told:
+        return Turn(say=text)
+    if not context.lines:
+        tools = ", ".join(context.tools) or "none"
+        return Turn(say=f"{_MARK} Hello. I repeat what you say. My tools: {tools}.")
+    if context.lines[-1].role != "user":
         return None
+    return _call(context)
+
+
+def _call(context: Context) -> Turn | None:
     text = context.lines[-1].text
     plain = text.lower()
     for tool in context.tools:

@@ -17,6 +17,7 @@ from parley.agents import Caller
 from parley.core.model import AUTO, OFF, ORIGINAL, Participant, Roster
 from parley.core.transcript import Segment
 from parley.core.usage import Budget
+from parley.errors import AgentError
 from parley.media.mix import Mixer
 from parley.media.speech import SpeechPlayout
 from parley.metrics import Metrics
@@ -197,6 +198,17 @@ class RoomAgents:
     # One agent
 
     async def _start(self, key: str, want: Wanted) -> None:
+        spec = registry.get(want.name)
+        caller = self._caller(want)
+        try:
+            options, agent = spec.conversation(self._policy.defaults), spec.make(caller)
+        except Exception as e:  # noqa: BLE001 - bulkhead: the code of the user's agent
+            # The user's own code, and its mistakes: they are told in one line, and the room goes on.
+            said = str(e) if isinstance(e, AgentError) else f"{type(e).__name__}: {e}"
+            logger.error("the voice agent %s could not be made: %s", want.name, said)
+            self._ended[key] = want
+            self._tell("agent.failed", want, said)
+            return
         queue = SpeechPlayout()
         output = self._new_track(f"parley-agent:{want.beside}", queue)
         try:
@@ -206,8 +218,6 @@ class RoomAgents:
             self._tell("agent.failed", want, str(e))
             asyncio.get_running_loop().call_later(RETRY_S[0], self._changes.add)
             return
-        spec = registry.get(want.name)
-        caller = self._caller(want)
         around = Surroundings(
             self._policy.connect,
             self._http,
@@ -216,10 +226,10 @@ class RoomAgents:
             self._metrics,
             lambda source: picture(self._room, want.beside, source),
         )
-        options = spec.conversation(self._policy.defaults)
         budgets = (Budget(_least(spec.options.usd, self._policy.usd_per_participant)), self._budget)
-        agent = VoiceAgent(spec, caller, options, around, queue, output, budgets)
-        running = self._running[key] = _Running(want, agent, output)
+        silence_s = self._policy.defaults.silence_ms / 1000
+        voice = VoiceAgent(spec, agent, caller, options, around, queue, output, budgets, silence_s)
+        running = self._running[key] = _Running(want, voice, output)
         self._follow(key, want)
         running.task = self._spawn(self._guard(key, running), f"voice agent {want.name}")
 

@@ -97,16 +97,20 @@ class VoiceAgent:
     def __init__(
         self,
         spec: Registered,
+        agent: Agent,
         caller: Caller,
         options: ConversationOptions,
         around: Surroundings,
         queue: SpeechPlayout,
         track: SpeechTrack,
         budgets: Sequence[Budget] = (),
+        silence_s: float = 0.5,
     ) -> None:
+        """`agent` is a fresh one, made for this conversation; `silence_s` ends a turn that Parley's own VAD
+        found, where the options leave turns to it."""
         self.name = spec.name
         self.caller = caller
-        self._spec = spec
+        self._agent = agent
         self._own = own = spec.options
         self._around = around
         self._track = track
@@ -123,7 +127,9 @@ class VoiceAgent:
         self._session: AgentSession[Conversation] | None = None
         self._floor: Floor | None = None
         self._own_vad = options.turn_detection is None
-        self._phrase = False
+        self._silence_s = silence_s
+        self._turn_open = False
+        self._voice_at = 0.0
         self._ending: Ending | None = None
         self._over = asyncio.Event()
         self._wake = asyncio.Event()
@@ -158,14 +164,17 @@ class VoiceAgent:
         if not self._own_vad:
             self._ears.push(pcm)
             return
-        if speaking:
-            if not self._phrase:
-                for earlier in pre_roll:
-                    self._ears.push(earlier)
-            self._ears.push(pcm)
-        elif self._phrase:
+        if speaking and not self._turn_open:
+            self._turn_open = True
+            for earlier in pre_roll:
+                self._ears.push(earlier)
+        if not self._turn_open:
+            return
+        self._ears.push(pcm)
+        self._voice_at = at if voiced_s > 0 else self._voice_at
+        if at - self._voice_at >= self._silence_s:
+            self._turn_open = False
             self._end_of_turn()
-        self._phrase = speaking
 
     def heard_by_somebody(self) -> None:
         """The participant gets the track now: what waited for that is played."""
@@ -209,8 +218,8 @@ class VoiceAgent:
     # The conversation
 
     async def run(self) -> Ending:
-        """Opens the session, greets, and works until `finish`. Errors of the agent's own code are raised."""
-        agent = self._spec.make(self.caller)
+        """Opens the session, greets, and works until `finish`."""
+        agent = self._agent
         await self._guard.install(agent)
         session = self._session_of(agent)
         try:
@@ -426,7 +435,7 @@ class _Model(RealtimeModel):
 
     def session(self, *, turn_detection_disabled: bool = False) -> RealtimeSession:
         session = super().session(turn_detection_disabled=turn_detection_disabled)
-        session.on("turn", self.on_turn)  # type: ignore[arg-type]
+        session.on("turn", self.on_turn)
         self.newest = session
         return session
 

@@ -1,12 +1,15 @@
 """The server on loopback, as a fixture that also reports leaked tasks and scripts that failed."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from aiohttp import web
 
+from component.plugin import talk
 from component.plugin.fake_api import PATH, FakeApi
+from component.plugin.fake_realtime import PATH as CONVERSATION_PATH
+from component.plugin.fake_realtime import Realtime
 
 
 @pytest.fixture
@@ -25,3 +28,27 @@ async def api() -> AsyncIterator[FakeApi]:
     leaked = asyncio.all_tasks() - {asyncio.current_task()}
     assert fake.failures == []
     assert leaked == set()
+
+
+@pytest.fixture
+async def realtime() -> AsyncIterator[Realtime]:
+    fake = Realtime()
+    app = web.Application()
+    app.router.add_get(CONVERSATION_PATH, fake.handle)
+    runner = web.AppRunner(app, shutdown_timeout=0.2, handler_cancellation=True)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    fake.base_url = f"http://{host}:{port}/v1"
+    yield fake
+    await runner.cleanup()
+    assert fake.failures == []
+
+
+@pytest.fixture(autouse=True)
+def _sent_is_valid() -> Iterator[None]:
+    """Every client event of every conversation here keeps to the published schema."""
+    talk.SENT.clear()
+    yield
+    talk.check_sent()

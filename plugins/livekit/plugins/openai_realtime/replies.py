@@ -15,6 +15,7 @@ from .options import SAMPLE_RATE_HZ
 
 _PER_MS = SAMPLE_RATE_HZ // 1000
 _KEPT = 256
+_WITHIN_S = 0.1  # a word may begin anywhere in the audio it comes with
 _S_PER_LETTER = 0.065
 _S_PER_SIGN = 0.2
 _S_PER_WORD = 0.25
@@ -95,7 +96,8 @@ class Message:
         if not part.text and len(self.parts) > 1:
             text = joined("".join(before.text for before in self.parts[:-1]), text)
         part.text += text
-        self.timeline.append((text, (part.samples + audio / 2) / SAMPLE_RATE_HZ))
+        within_s = min(audio / 2 / SAMPLE_RATE_HZ, _WITHIN_S)
+        self.timeline.append((text, part.samples / SAMPLE_RATE_HZ + within_s))
         new, self.expected = without(text, self.expected)
         return new
 

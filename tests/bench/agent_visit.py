@@ -1,0 +1,165 @@
+"""One visit to one worker by people with agents: from its start to its end, all that is measured of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import ear
+from agent_workers import TalkingApi, agent_worker, talking_api
+from processes import Memory, Meter, busy_s, memory, tree
+from talker import Talker, agent_track
+from workers import RunningWorker
+
+from livekit import api
+from parley.demo.livekit_server import LiveKitServer
+from parley.demo.people import Person
+
+SHORT_S = 2.5
+LONG_S = 14.0
+_SETTLE_S = 4.0
+_STAGGER_S = 0.4
+_PHASE_S = 60.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What happens in a visit."""
+
+    seconds: float
+    """Of asking and answering, in which the CPU is measured."""
+    interruptions: int
+    """Of each person, at each distance of the API."""
+    round_trips_s: tuple[float, ...] = (0.0, 0.15)
+    core: int | None = None
+    """The one core that the worker gets; everybody else gets the others."""
+
+
+@dataclass
+class AgentVisit:
+    """What one visit found; CPU in % of one core, over the time of asking and answering."""
+
+    kind: str
+    size: int
+    idle: Memory
+    seconds: float = 0.0
+    job: float = 0.0
+    """Of the job process."""
+    worker: float = 0.0
+    """Of all processes of the worker."""
+    clients: float = 0.0
+    server: float = 0.0
+    simulator: float = 0.0
+    others: float = 0.0
+    """What the rest of the machine did meanwhile: the more, the less the run proves."""
+    stalled_s: float = 0.0
+    """What the microphones missed in all; more than 0: the machine was too busy."""
+    blocked: tuple[int, int] = (0, 0)
+    """Times the worker's event loop stood still for 50 ms or more, and those by its own work."""
+    tracebacks: int = 0
+    """In the worker's log."""
+    found: ear.Found = field(default_factory=ear.Found)
+
+    def as_json(self) -> dict[str, object]:
+        """As JSON values."""
+        return asdict(self)
+
+
+class _Clock:
+    """The meters of all processes, started together."""
+
+    def __init__(self, server: LiveKitServer, running: RunningWorker, sim: TalkingApi) -> None:
+        self._meters = {"worker": Meter(running.pid), "server": Meter(server.pid), "sim": Meter(sim.pid)}
+        self._jobs = [Meter(pid) for pid in tree(running.pid)[1:] if tree(pid) == [pid]]
+        self._began, self._own, self._busy = time.monotonic(), _own_cpu_s(), busy_s()
+
+    def stop(self, result: AgentVisit) -> None:
+        """Writes down what was used since."""
+        result.seconds = time.monotonic() - self._began
+        result.job = max((meter.percent() for meter in self._jobs), default=0.0)
+        result.worker = self._meters["worker"].percent()
+        result.server = self._meters["server"].percent()
+        result.simulator = self._meters["sim"].percent()
+        result.clients = 100 * (_own_cpu_s() - self._own) / result.seconds
+        everything = 100 * (busy_s() - self._busy) / result.seconds
+        known = result.worker + result.server + result.simulator + result.clients
+        result.others = max(0.0, everything - known)
+
+
+async def visit(kind: str, server: LiveKitServer, size: int, plan: Plan, logs: Path) -> AgentVisit:
+    """Starts a worker, brings `size` people who each have an agent, and lets them talk."""
+    with tempfile.TemporaryDirectory(prefix="parley-bench-") as name:
+        directory = Path(name)
+        async with contextlib.AsyncExitStack() as stack:
+            sim = await stack.enter_async_context(talking_api(directory))
+            worker = agent_worker(kind, server, sim.base_url, logs, core=plan.core)
+            running = await stack.enter_async_context(worker)
+            await asyncio.sleep(_SETTLE_S)
+            result = AgentVisit(kind, size, memory(running.pid))
+            room = await stack.enter_async_context(_room(server))
+            talkers = await _enter(stack, server, room, size)
+            await sim.set(reply_s=SHORT_S)
+            clock = _Clock(server, running, sim)
+            await _all(talker.ask(plan.seconds) for talker in talkers)
+            clock.stop(result)
+            for round_trip_s in plan.round_trips_s if plan.interruptions else ():
+                await _all(talker.rested() for talker in talkers)
+                await sim.set(reply_s=LONG_S, round_trip_s=round_trip_s)
+                await _all(talker.interrupt(plan.interruptions, round_trip_s) for talker in talkers)
+            await asyncio.sleep(_SETTLE_S)
+            result.stalled_s = sum(stall.lost_s for t in talkers for stall in t.person.stalls)
+            result.blocked = running.blocked()
+        result.tracebacks = running.log_path.read_text(errors="replace").count("Traceback")
+        result.found = await asyncio.to_thread(ear.found_in, talkers, directory)
+    return result
+
+
+async def _enter(
+    stack: contextlib.AsyncExitStack, server: LiveKitServer, room: str, size: int
+) -> list[Talker]:
+    """The people join one after the other; each talks over the first words of an agent of their own."""
+    talkers = []
+    async with asyncio.timeout(_PHASE_S + size), asyncio.TaskGroup() as group:
+        for number in range(size):
+            identity = f"p{number}"
+            joining = Person.join(
+                *(server.url, server.api_key, server.api_secret, room, identity),
+                attributes={"parley.agent": "talker"},
+                auto_subscribe=False,
+                hears=lambda name, _, identity=identity: agent_track(name, identity),
+            )
+            talker = Talker(identity, number, await stack.enter_async_context(joining))
+            talkers.append(talker)
+            group.create_task(talker.greeted())
+            await asyncio.sleep(_STAGGER_S)
+    return talkers
+
+
+async def _all(work: object) -> None:
+    async with asyncio.TaskGroup() as group:
+        for one in work:  # type: ignore[attr-defined]
+            group.create_task(one)
+
+
+@contextlib.asynccontextmanager
+async def _room(server: LiveKitServer) -> AsyncIterator[str]:
+    """The name of a room that is deleted at the end, so that the worker's job ends with it."""
+    name = f"bench-{secrets.token_hex(4)}"
+    try:
+        yield name
+    finally:
+        async with api.LiveKitAPI(server.http_url, server.api_key, server.api_secret) as livekit:
+            with contextlib.suppress(api.TwirpError):
+                await livekit.room.delete_room(api.DeleteRoomRequest(room=name))
+
+
+def _own_cpu_s() -> float:
+    times = os.times()
+    return times.user + times.system
