@@ -10,7 +10,7 @@ from livekit import api
 from livekit.plugins.openai_realtime.connection import new_http_session
 from livekit.plugins.openai_realtime.options import ConnectOptions
 
-from . import agents, config
+from . import agents, config, logs
 from .bridges.translation import BridgePolicy
 from .config import Settings
 from .core.feed import FeedPolicy
@@ -69,6 +69,7 @@ def connect_options(settings: Settings) -> ConnectOptions:
 
 async def entrypoint(ctx: JobContext) -> None:
     """Serves one room until it ends, or until the worker drains."""
+    logs.be_brief()
     settings = config.load()
     metrics = Metrics(settings.price_list())
     draining: asyncio.Future[float] = asyncio.get_running_loop().create_future()

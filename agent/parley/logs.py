@@ -6,7 +6,28 @@ import sys
 import time
 from typing import Any
 
+from livekit.plugins.openai_realtime.errors import RealtimeError
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "pid"}
+
+
+class Brief(logging.Filter):
+    """What the API refused, or a lost connection, is told in one line: no traceback says more about it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Takes the traceback out of such a record; lets all records pass."""
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, RealtimeError):
+            record.msg, record.args = f"{record.getMessage()}: {error}", None
+            record.exc_info = record.exc_text = None
+        return True
+
+
+def be_brief() -> None:
+    """Puts `Brief` on the framework's logger in this process, which formats tracebacks before it sends them."""
+    logger = logging.getLogger("livekit.agents")
+    if not any(isinstance(present, Brief) for present in logger.filters):
+        logger.addFilter(Brief())
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

@@ -10,7 +10,7 @@ BELOW_ROOM = {"core", "media", "bridges", "ports", "metrics"}
 MAY_IMPORT = {
     "core": {"core"},
     "errors": set(),
-    "logs": set(),
+    "logs": {PLUGIN},
     "image": set(),
     "metrics": {"core"},
     "ports": {"core", PLUGIN},
@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "room": {*BELOW_ROOM, "agents", "config", "errors", "room", "voice", PLUGIN},
     "config": {"core", "errors"},
     "link": {"metrics"},
-    "job": {*BELOW_ROOM, "agents", "room", "config", "link", PLUGIN},
+    "job": {*BELOW_ROOM, "agents", "room", "config", "link", "logs", PLUGIN},
     "worker": {"", "agents", "config", "image", "job", "link", "logs", "metrics", "room"},
     "testing": {"core", "ports", PLUGIN},
     "simulator": {"simulator"},

@@ -8,9 +8,10 @@ import os
 import secrets
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import ear
 from agent_workers import TalkingApi, agent_worker, talking_api
@@ -27,6 +28,7 @@ LONG_S = 14.0
 _SETTLE_S = 4.0
 _STAGGER_S = 0.4
 _PHASE_S = 60.0
+_MOST_SPOILT = 0.1
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,17 @@ class AgentVisit:
     others: float = 0.0
     """What the rest of the machine did meanwhile: the more, the less the run proves."""
     stalled_s: float = 0.0
-    """What the microphones missed in all; more than 0: the machine was too busy."""
+    """What the microphones missed, all together, from the first to the last."""
     blocked: tuple[int, int] = (0, 0)
     """Times the worker's event loop stood still for 50 ms or more, and those by its own work."""
     tracebacks: int = 0
     """In the worker's log."""
     found: ear.Found = field(default_factory=ear.Found)
+
+    @property
+    def starved(self) -> bool:
+        """Whether the microphones ran dry too often for the run to prove anything."""
+        return self.found.spoilt > _MOST_SPOILT * (self.found.asked + self.found.spoilt)
 
     def as_json(self) -> dict[str, object]:
         """As JSON values."""
@@ -142,9 +149,9 @@ async def _enter(
     return talkers
 
 
-async def _all(work: object) -> None:
+async def _all(work: Iterable[Coroutine[Any, Any, None]]) -> None:
     async with asyncio.TaskGroup() as group:
-        for one in work:  # type: ignore[attr-defined]
+        for one in work:
             group.create_task(one)
 
 

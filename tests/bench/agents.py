@@ -110,6 +110,8 @@ def _lines(round_trips: Iterable[str]) -> list[tuple[str, Value, int]]:
     lines: list[tuple[str, Value, int]] = [
         ("speech end → voice, p50, ms", _ms(lambda v: v.found.answer_s, 0.5), 0),
         ("speech end → voice, p95, ms", _ms(lambda v: v.found.answer_s, 0.95), 0),
+        ("… speech end → turn over at the API, less 500 ms, p50", _ms(lambda v: v.found.in_s, 0.5), 0),
+        ("… first audio sent → ear, p50", _ms(lambda v: v.found.out_s, 0.5), 0),
         ("… API at 150 ms, p50, ms", _ms(lambda v: v.found.answer_far_s, 0.5), 0),
         ("asked", lambda v: v.found.asked, 0),
         ("not answered", lambda v: v.found.asked - v.found.answered, 0),
@@ -186,7 +188,10 @@ def runs(visits: Sequence[AgentVisit]) -> Table:
 
 
 def _remarks(visit: AgentVisit) -> list[str]:
-    remarks = [f"starved {visit.stalled_s:.2f} s: proves nothing"] if visit.stalled_s else []
+    remarks = []
+    if visit.found.spoilt:
+        starved = f"microphones ran dry for {visit.stalled_s:.1f} s, {visit.found.spoilt} utterances left out"
+        remarks.append(starved + (": proves nothing" if visit.starved else ""))
     if visit.tracebacks:
         remarks.append(f"{visit.tracebacks} tracebacks in its log")
     if visit.found.refused:
@@ -197,7 +202,7 @@ def _remarks(visit: AgentVisit) -> list[str]:
 
 def _median(visits: Iterable[AgentVisit], value: Value) -> Number:
     kept = list(visits)
-    kept = [v for v in kept if not v.stalled_s] or kept
+    kept = [v for v in kept if not v.starved] or kept
     values = [number for v in kept if (number := value(v)) is not None]
     return median(values) if values else None
 

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from talker import EARLY_WORDS, Said, Talker
@@ -27,6 +28,9 @@ _HOLE_S = 0.01
 _STOPPED_S = 3.0
 """An agent that goes on for longer over the person's voice was not interrupted."""
 _WHOLE_S = 0.25
+_SPOILT_S = 0.02
+_TURN_S = 0.5
+"""The silence after which the API takes a turn for over."""
 
 
 @dataclass
@@ -36,8 +40,10 @@ class Reply:
     added_at: float
     sent_s: float
     truncated_s: float | None
-    complete: bool
-    """Whether its response was, and nobody spoke over it."""
+    created_at: float
+    """Of its response."""
+    first_audio_at: float
+    spoken_over: bool = False
     heard: list[tuple[float, float]] = field(default_factory=list)
     """Stretches of sound, cut at every hole."""
 
@@ -60,8 +66,14 @@ class Found:
     answer_s: list[float] = field(default_factory=list)
     """From the last sample of a question to the first of the answer; the API at no distance."""
     answer_far_s: list[float] = field(default_factory=list)
+    in_s: list[float] = field(default_factory=list)
+    """Of that: until the API took the turn for over, less the silence that it waits for."""
+    out_s: list[float] = field(default_factory=list)
+    """Of that: from the first audio that the API sent to the ear."""
     asked: int = 0
     answered: int = 0
+    spoilt: int = 0
+    """Utterances in which the microphone ran dry: they are not counted at all."""
     barge_in_s: dict[str, list[float]] = field(default_factory=dict)
     """From the first sample of an interruption to silence, by the API's round trip in ms."""
     not_interrupted: int = 0
@@ -91,11 +103,13 @@ def found_in(talkers: list[Talker], directory: Path) -> Found:
         own = [s for s in sessions if f"<{talker.identity}>" in s["instructions"]]
         if not own:
             raise RuntimeError(f"{talker.identity}'s agent never had a session")
-        heard = [stretch for recording in talker.recordings for stretch in stretches(recording)]
-        replies = replies_of(own, sorted(heard), talker.said)
+        heard = sorted(stretch for recording in talker.recordings for stretch in stretches(recording))
+        replies = replies_of(own, heard, talker.said)
+        sound = {utterance for utterance in talker.said if not _spoilt(utterance, talker)}
+        found.spoilt += len(talker.said) - len(sound)
         found.refused += [code for session in own for code in session["refused"]]
-        _answers(found, talker.said, replies)
-        _interruptions(found, talker.said, sorted(heard))
+        _answers(found, talker.said, sound, replies)
+        _interruptions(found, [utterance for utterance in talker.said if utterance in sound], heard)
         _truncations(found, replies)
         _losses(found, replies)
         _early_words(found, talker, own, directory)
@@ -118,18 +132,29 @@ def stretches(recording: Recording) -> Iterator[tuple[float, float]]:
 
 
 def replies_of(
-    sessions: list[dict[str, object]], heard: list[tuple[float, float]], said: list[Said]
+    sessions: list[dict[str, Any]], heard: list[tuple[float, float]], said: list[Said]
 ) -> list[Reply]:
     """The replies in their order, each with what was heard of it."""
     replies = []
     for session in sessions:
-        items: list[dict[str, object]] = session["items"]  # type: ignore[assignment]
-        for item in items:
-            if item["role"] == "assistant" and not item["by_client"] and item["audio_ms"]:
-                cut = item["truncated_at_ms"]
-                sent_s = float(str(item["audio_ms"])) / 1000
-                truncated_s = None if cut is None else float(str(cut)) / 1000
-                replies.append(Reply(float(str(item["added_at"])), sent_s, truncated_s, True))
+        for item in session["items"]:
+            if item["role"] != "assistant" or item["by_client"] or not item["audio_ms"]:
+                continue
+            # Its response is the newest that was created before it.
+            response = max(
+                (r for r in session["responses"] if r["created_at"] <= item["added_at"]),
+                key=lambda r: float(r["created_at"]),
+            )
+            cut = item["truncated_at_ms"]
+            replies.append(
+                Reply(
+                    item["added_at"],
+                    item["audio_ms"] / 1000,
+                    None if cut is None else cut / 1000,
+                    response["created_at"],
+                    response["first_audio_at"] or item["added_at"],
+                )
+            )
     replies.sort(key=lambda reply: reply.added_at)
     starts = [reply.added_at for reply in replies]
     for stretch in heard:
@@ -138,14 +163,20 @@ def replies_of(
             replies[place].heard.append(stretch)
     for reply in replies:
         ends = reply.heard[-1][1] if reply.heard else reply.added_at + reply.sent_s
-        spoken_over = any(s.began < ends and s.ended > reply.added_at for s in said)
-        reply.complete = reply.truncated_s is None and not spoken_over
+        reply.spoken_over = any(s.began < ends and s.ended > reply.added_at for s in said)
     return replies
 
 
-def _answers(found: Found, said: list[Said], replies: list[Reply]) -> None:
+def _spoilt(utterance: Said, talker: Talker) -> bool:
+    return any(
+        utterance.began - 0.3 < stall.at_s < utterance.ended and stall.lost_s > _SPOILT_S
+        for stall in talker.person.stalls
+    )
+
+
+def _answers(found: Found, said: list[Said], sound: set[Said], replies: list[Reply]) -> None:
     for place, utterance in enumerate(said):
-        if utterance.kind == "early":
+        if utterance.kind == "early" or utterance not in sound:
             continue
         until = said[place + 1].began if place + 1 < len(said) else float("inf")
         answer = next((r for r in replies if utterance.began <= r.added_at < until and r.heard), None)
@@ -154,7 +185,12 @@ def _answers(found: Found, said: list[Said], replies: list[Reply]) -> None:
             continue
         found.answered += 1
         latency_s = answer.heard[0][0] - utterance.ended
-        (found.answer_far_s if utterance.round_trip_s else found.answer_s).append(latency_s)
+        if utterance.round_trip_s:
+            found.answer_far_s.append(latency_s)
+            continue
+        found.answer_s.append(latency_s)
+        found.in_s.append(answer.created_at - utterance.ended - _TURN_S)
+        found.out_s.append(answer.heard[0][0] - answer.first_audio_at)
 
 
 def _interruptions(found: Found, said: list[Said], heard: list[tuple[float, float]]) -> None:
@@ -178,25 +214,25 @@ def _interruptions(found: Found, said: list[Said], heard: list[tuple[float, floa
 
 def _truncations(found: Found, replies: list[Reply]) -> None:
     for reply in replies:
-        if not reply.heard:
-            continue
+        if not reply.heard or not reply.spoken_over:
+            continue  # one that is cut because the room ends is nobody's interruption
         if reply.truncated_s is not None:
             found.truncation_s.append(reply.truncated_s - reply.heard_s)
-        elif not reply.complete and reply.heard_s < reply.sent_s - _WHOLE_S:
+        elif reply.heard_s < reply.sent_s - _WHOLE_S:
             found.not_truncated += 1
 
 
 def _losses(found: Found, replies: list[Reply]) -> None:
     # The last reply may still be on its way when the room ends.
     for reply in replies[:-1]:
-        if reply.complete:
+        if reply.truncated_s is None and not reply.spoken_over:
             found.replies_s += reply.sent_s
             found.holes_s += reply.holes
             found.missing_s += max(0.0, reply.sent_s - reply.heard_s)
 
 
 def _early_words(
-    found: Found, talker: Talker, sessions: list[dict[str, object]], directory: Path
+    found: Found, talker: Talker, sessions: list[dict[str, Any]], directory: Path
 ) -> None:
     if not any(utterance.kind == "early" for utterance in talker.said):
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -135,8 +136,7 @@ class Talker:
     def _last_loud(self) -> float:
         return max((recording.last_loud_s for recording in self.recordings), default=0.0)
 
-    async def _until(self, condition: object, within_s: float) -> bool:
-        assert callable(condition)
+    async def _until(self, condition: Callable[[], bool], within_s: float) -> bool:
         deadline = time.monotonic() + within_s
         while not condition():
             if time.monotonic() > deadline:

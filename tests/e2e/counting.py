@@ -16,7 +16,7 @@ from parley.demo.listening import Heard, find_words
 from parley.demo.people import Person
 from parley.demo.recording import Recording
 from parley.demo.speech import SAMPLE_RATE_HZ, Word, countable_words, render, script
-from parley.simulator import language_of
+from parley.simulator import language_of, word_sound
 
 PERIOD_S = 0.83
 WORD_S = 0.4
@@ -50,6 +50,24 @@ def speech(
     lines = script({"me": count}, period_s=PERIOD_S, phrase=phrase, pause_s=pause_s)
     starts = tuple(line.start_s for line in lines)
     return Speech(words, starts, render(lines, "me", words, duration_s=starts[-1] + WORD_S + 0.05))
+
+
+_WORDS = countable_words("en", voice=4, count=24)
+
+
+def pronounce(word: str) -> Pcm:
+    """How the simulator says a word: `w0` to `w23` are words that can be counted at the far end."""
+    number = word.removeprefix("w")
+    if word.startswith("w") and number.isdigit() and int(number) < len(_WORDS):
+        return _WORDS[int(number)].pcm
+    return word_sound(word)
+
+
+def spoken(begin: int, count: int) -> tuple[str, Speech]:
+    """What a scripted agent says so that its words can be counted: the text, and the words."""
+    words = tuple(_WORDS[begin : begin + count])
+    text = " ".join(f"w{begin + place}" for place in range(count))
+    return text, Speech(words, tuple(0.4 * place for place in range(count)), np.zeros(0, np.int16))
 
 
 def both(first: Speech, second: Speech) -> Speech:

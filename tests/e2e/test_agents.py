@@ -21,6 +21,7 @@ from .counting import (
     heard_once,
     publication,
     speech,
+    spoken,
     told,
     track_name,
     words_on,
@@ -379,6 +380,36 @@ async def test_typed_messages_are_answered_and_context_is_known_without_being_sp
         await ann.until(lambda p: bool(lines(p)), 10)
         assert any("balance is 12" in text for text in session.responses[-1].context)
         assert not audible(voice(ann)) or session.responses
+
+
+async def test_a_hybrid_agent_reads_along_and_opens_its_session_only_to_speak(venue: Venue) -> None:
+    room = await venue.room()
+    said, more = brisk(speech("fr", 4, voice=1)), brisk(speech("fr", 4, voice=1, first=4))
+    text, answer = spoken(0, 5)
+    venue.simulator.script.add(Turn(say=text))
+    async with (
+        with_agent(venue, room, "bob", "scribe", speaks="en") as bob,
+        venue.join(room, "ann", speaks="fr") as ann,
+        venue.join(room, "app", microphone=False) as app,
+    ):
+        ann.say(said.pcm)
+        await ann.quiet()
+        await eventually(
+            lambda: any(s.transcript.count("word-") >= 4 for s in venue.sessions), 20, "it is translated"
+        )
+        assert {s.kind for s in venue.sessions} == {"translation"}
+        await asyncio.sleep(2.0)  # the segment ends by a pause in the text
+        assert not [c for c in bob.captions if c.kind != "agent"], "only the agent reads"
+        asked = time.monotonic()
+        await rpc(app, venue, room, "parley.say", {"to": "bob", "instructions": "Sum it up."})
+        await hears_it_out(bob, asked)
+        await heard(bob, answer)
+        session = await conversation_of(venue, "bob")
+        assert "ann: [simulated en] word-1" in " ".join(session.responses[0].context)
+        assert session.audio_received_s == 0
+        ann.say(more.pcm)
+        await eventually(lambda: session.closed_at is not None, 20, "it rests again")
+        assert session.refused == []
 
 
 async def test_a_participant_who_leaves_takes_the_agent_along(venue: Venue) -> None:

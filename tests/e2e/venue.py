@@ -17,7 +17,7 @@ from parley.demo.people import Hears, Person
 from parley.simulator import SessionRecord, Simulator, SimulatorOptions
 
 from .contention import FOREIGN_SHARE, Contention
-from .counting import translated
+from .counting import pronounce, translated
 from .running import KEY, RunningWorker, eventually
 
 STARVED_S = 0.1
@@ -32,7 +32,7 @@ class CountedSimulator(Simulator):
     """A simulator that counts who knocks, also those it refuses."""
 
     def __init__(self) -> None:
-        super().__init__(SimulatorOptions(api_keys=frozenset({KEY}), records_kept=5_000))
+        super().__init__(SimulatorOptions(api_keys=frozenset({KEY}), records_kept=5_000, pronounce=pronounce))
         self.attempts = 0
 
     def _refuse(self, request: web.Request) -> web.StreamResponse | None:
@@ -131,6 +131,7 @@ class Venue:
     async def aclose(self) -> None:
         """Ends the rooms, disarms the simulator, and waits until nothing is open there."""
         self.simulator.faults.clear()
+        self.simulator.script.clear()
         self.simulator.set_api_keys({KEY})
         for name in self._rooms:
             with contextlib.suppress(api.TwirpError):  # it has ended already

@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
@@ -67,7 +67,8 @@ class AgentOptions(BaseModel):
     slow_tool_s: float | None = Field(4.0, gt=0, allow_inf_nan=False)
     """A tool that works longer than this is spoken about, in seconds; None: never."""
     mode: Literal["audio", "hybrid"] = "audio"
-    """`audio`: the model speaks. `hybrid`: the model writes, and the agent's own `tts` speaks."""
+    """`audio`: it hears its participant. `hybrid`: it reads what the room's translations write, and opens its
+    audio session only when it is addressed by its name or by `parley.say`; it is cheap while it is silent."""
     usd: float | None = Field(None, gt=0, allow_inf_nan=False)
     """Budget of one participant's conversation at list prices, in USD, where it is less than
     PARLEY_LIMITS__USD_PER_PARTICIPANT; None: none of its own."""
@@ -96,15 +97,18 @@ class Options:
         base = {name: value for name, value in _session_of(defaults).items() if name not in given}
         if is_reasoning_model(given.get("model", defaults.model)) is False:
             base.pop("reasoning_effort", None)  # only what the agent itself asks for can be a mistake
-        modality: Literal["audio", "text"] = "text" if self.own.mode == "hybrid" else "audio"
-        return ConversationOptions(**base, **given, output_modalities=modality)
+        whole = ConversationOptions(**base, **given)
+        if self.own.mode == "audio":
+            return whole
+        # It hears nobody: there are no turns for the API to find, and nothing to transcribe.
+        return replace(whole, turn_detection=None, transcription=None)
 
 
 def read_options(agent: str, options: Mapping[str, Any]) -> Options:
     """Checks what `register` was given. Raises AgentOptionError for the first thing that is wrong."""
     for name in options:
         if name == "output_modalities":
-            raise AgentOptionError(agent, name, repr(options[name]), "mode='audio' or mode='hybrid' instead")
+            raise AgentOptionError(agent, name, repr(options[name]), "nothing: an agent speaks")
         if name not in OPTIONS:
             near = difflib.get_close_matches(name, OPTIONS, n=1, cutoff=0.0)[0]
             raise UnknownAgentOptionError(agent, name, near)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Reversible
+from collections.abc import Mapping, Reversible
 from dataclasses import dataclass, field
 from itertools import islice
 
 from .recording import Caption
 
 _LOOKED_AT = 60
-_CUT_WITHIN_S = 4.0
+_STOPPED_S = 0.8
+"""So long after a person begins to speak an agent's captions grow no more, unless it goes on."""
+_REST = 12
+"""Characters by which the last version may still be longer."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Dialogue:
     identity: str
     lines: list[Line] = field(default_factory=list)
     """All that was said to its end, in the order in which it ended."""
-    _begun_s: dict[str, float] = field(default_factory=dict)
+    _growth: dict[str, dict[float, int]] = field(default_factory=dict)
     _spoke_s: list[float] = field(default_factory=list)
     _done: set[str] = field(default_factory=set)
 
@@ -56,17 +59,23 @@ class Dialogue:
             key, text = caption.segment_id, caption.text.strip()
             if caption.kind != "agent" or key in self._done or not text:
                 continue
-            self._begun_s.setdefault(key, caption.started_s)
+            self._growth.setdefault(key, {})[caption.started_s] = len(text)
             mine = caption.sender == self.identity
             if caption.final and caption.complete:
                 self._done.add(key)
                 growing.pop(key, None)
-                ended.append(Line(mine, text, True, not mine and self._cut(key, caption.started_s)))
+                ended.append(Line(mine, text, True, not mine and self._cut(self._growth.pop(key))))
             else:
                 growing[key] = Line(mine, text, False)
         self.lines += ended
         return ended, list(growing.values())
 
-    def _cut(self, key: str, ended_s: float) -> bool:
-        """Whether the person began to speak while this was being said, and shortly before it ended."""
-        return any(self._begun_s[key] < at < ended_s < at + _CUT_WITHIN_S for at in self._spoke_s)
+    def _cut(self, growth: Mapping[float, int]) -> bool:
+        """Whether the person began to speak while this was said, and it did not go on after that."""
+        begun_s, ended_s = min(growth), max(growth)
+        for at in self._spoke_s:
+            if begun_s < at < ended_s:
+                before = max(length for when, length in growth.items() if when <= at + _STOPPED_S)
+                if growth[ended_s] - before <= _REST:
+                    return True
+        return False

@@ -26,6 +26,7 @@ class DialogueView:
         self._agent = agent
         self._width = max(len(agent), len("you")) + 2
         self._status = ""
+        self._shown: tuple[object, ...] = ()
 
     def status(self, line: str) -> None:
         """What is going on, at the bottom; where the output is no terminal, one line each time it changes."""
@@ -59,8 +60,10 @@ class DialogueView:
 
     def draw(self, growing: Sequence[Line], draft: str | None) -> None:
         """What is being said and typed now; only in a terminal."""
-        if self._live is None:
+        shown = (self._status, *growing, draft)
+        if self._live is None or shown == self._shown:
             return
+        self._shown = shown
         parts = [self._text(line) for line in growing]
         if self._status:
             parts.append(Text(self._status, "dim"))

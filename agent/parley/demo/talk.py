@@ -22,7 +22,7 @@ LANGUAGE = "en"
 """What is spoken by those who type."""
 _CHAT = "lk.chat"
 _REFRESH_S = 0.1
-_BILL_EVERY = 30
+_BILL_EVERY_S = 3.0
 _BILL_TIMEOUT_S = 3.0
 _QUIET_S = 2.0
 _TROUBLE = (".failed", ".error", ".exceeded", ".filtered")
@@ -71,17 +71,22 @@ class Talk:
 
     async def watch(self) -> None:
         """Keep the screen and the bill up to date, until cancelled."""
-        turn = 0
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._ask_again_and_again(), name="bill")
+            while True:
+                self.look()
+                await asyncio.sleep(_REFRESH_S)
+
+    async def _ask_again_and_again(self) -> None:
+        """The bill of an agent that ends by itself is the last one that was asked for."""
         while True:
-            self.look()
-            turn += 1
-            if turn % _BILL_EVERY == 0:
-                await self.ask()
-            await asyncio.sleep(_REFRESH_S)
+            await asyncio.sleep(_BILL_EVERY_S)
+            await self.ask()
 
     def look(self) -> None:
         """Take in and show what has come."""
         ended, growing = self.dialogue.read(self._person.captions)
+        self._view.draw(growing, self.keyboard.draft if self.keyboard is not None else None)
         for line in ended:
             self._view.said(line)
         while self._person.events:
@@ -92,7 +97,6 @@ class Talk:
             if event.get("event") == "agent.ended":
                 self.over.set()
         self._growing = [line.text for line in growing if not line.mine]
-        self._view.draw(growing, self.keyboard.draft if self.keyboard is not None else None)
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -114,7 +118,7 @@ class Talk:
             spoken = "".join(c for c in text if c.isalnum() or c in " '") if self._standin else text
             pcm = await asyncio.to_thread(say, spoken, LANGUAGE)
         except SpeechUnavailable as error:
-            self._view.status(f"sent as text: {error}")
+            self._view.note(f"sent as text: {error}")
             await self._person.room.local_participant.send_text(text, topic=_CHAT)
             self.dialogue.spoke(time.monotonic())
             return

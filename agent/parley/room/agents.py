@@ -3,10 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Literal, Protocol
 
 import aiohttp
+from livekit.agents import Agent
 from livekit.rtc.participant import PublishTrackError
 
 from livekit import api, rtc
@@ -14,7 +15,8 @@ from livekit.plugins.openai_realtime.options import ConnectOptions
 from parley import agents as registry
 from parley import config
 from parley.agents import Caller
-from parley.core.model import AUTO, OFF, ORIGINAL, Participant, Roster
+from parley.core.language import primary, same_language
+from parley.core.model import AUTO, OFF, ORIGINAL, Participant, Roster, Route
 from parley.core.transcript import Segment
 from parley.core.usage import Budget
 from parley.errors import AgentError
@@ -23,6 +25,7 @@ from parley.media.speech import SpeechPlayout
 from parley.metrics import Metrics
 from parley.ports import Notices
 from parley.voice.agent import Ending, Surroundings, VoiceAgent
+from parley.voice.hybrid import HybridAgent
 
 from .camera import picture
 from .changes import Changes
@@ -32,6 +35,10 @@ from .track_output import TrackOutput
 
 logger = logging.getLogger("parley.room")
 
+DEFAULT_LANGUAGE = "en"
+"""What a hybrid agent reads if it is not known what its participant hears or speaks."""
+_READER = "\0"
+"""Stands before the key of an agent that reads: no identity of a participant begins so."""
 RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 """How long an agent that failed waits before it is started again, by how often it has."""
 LEAVE_S = 3.0
@@ -93,7 +100,7 @@ class _Running:
     """An agent, its track and its task."""
 
     want: Wanted
-    agent: VoiceAgent
+    agent: VoiceAgent | HybridAgent
     output: TrackOutput
     task: "asyncio.Task[None] | None" = field(default=None, repr=False)
 
@@ -153,7 +160,12 @@ class RoomAgents:
     def state(self, of: Callable[[str], bool]) -> list[dict[str, object]]:
         """The agents beside those identities for which `of` holds, and what each has used."""
         return [
-            {"of": running.want.beside, "agent": running.want.name, **running.agent.usage}
+            {
+                "of": running.want.beside,
+                "agent": running.want.name,
+                "tokens": asdict(running.agent.tokens),
+                "usd": round(running.agent.usd, 6),
+            }
             for running in self._running.values()
             if of(running.want.beside)
         ]
@@ -180,7 +192,7 @@ class RoomAgents:
             if key not in self._running and key not in self._ended and not self._budget.exceeded:
                 await self._start(key, new)
 
-    def of(self, identity: str) -> VoiceAgent | None:
+    def of(self, identity: str) -> VoiceAgent | HybridAgent | None:
         """The agent that serves a participant, if one does."""
         for running in self._running.values():
             if identity in running.want.hears:
@@ -228,10 +240,39 @@ class RoomAgents:
         )
         budgets = (Budget(_least(spec.options.usd, self._policy.usd_per_participant)), self._budget)
         silence_s = self._policy.defaults.silence_ms / 1000
-        voice = VoiceAgent(spec, agent, caller, options, around, queue, output, budgets, silence_s)
-        running = self._running[key] = _Running(want, voice, output)
+        hybrid = spec.options.mode == "hybrid"
+
+        def voice(agent: Agent) -> VoiceAgent:
+            ports = (around, queue, output, budgets, silence_s)
+            return VoiceAgent(spec, agent, caller, options, *ports, listens=not hybrid)
+
+        made = HybridAgent(spec.name, caller, lambda: voice(spec.make(caller))) if hybrid else voice(agent)
+        running = self._running[key] = _Running(want, made, output)
         self._follow(key, want)
         running.task = self._spawn(self._guard(key, running), f"voice agent {want.name}")
+
+    def routes(self, roster: Roster) -> set[Route]:
+        """What the agents of the room read: routes of text to readers who are no participants."""
+        found: set[Route] = set()
+        people = [p for p in roster.values() if p.is_person and p.preferences.consent]
+        for key, running in self._running.items():
+            if not isinstance(running.agent, HybridAgent):
+                continue
+            language = primary(running.agent.caller.language or DEFAULT_LANGUAGE)
+            for speaker in people:
+                spoken = speaker.preferences.speaks
+                own = spoken != AUTO and same_language(spoken, language)
+                found.add(Route(speaker.identity, _READER + key, ORIGINAL if own else language, "text"))
+        return found
+
+    def read(self, readers: Iterable[str], speaker: str, segment: Segment) -> None:
+        """A line of the room's transcript, for those of its readers that are agents."""
+        if not segment.final:
+            return
+        for reader in readers:
+            running = self._running.get(reader.removeprefix(_READER)) if reader.startswith(_READER) else None
+            if running is not None and isinstance(running.agent, HybridAgent):
+                running.agent.read(speaker, segment.text)
 
     def _follow(self, key: str, want: Wanted) -> None:
         """Attaches the agent to the microphones it hears."""
@@ -240,7 +281,7 @@ class RoomAgents:
             self._ingress.detach(identity, key)
             self._mixers.get(key, Mixer()).remove(identity)
         running.want = want
-        if len(want.hears) == 1 and not key.startswith("room "):
+        if not key.startswith("room "):
             self._ingress.attach(want.beside, key, running.agent, prompt=True)
             return
         mixer = self._mixers.setdefault(key, Mixer())
@@ -374,7 +415,7 @@ class _Lines:
 class _Mixed:
     """One microphone of several that an agent hears."""
 
-    def __init__(self, identity: str, mixer: Mixer, agent: VoiceAgent) -> None:
+    def __init__(self, identity: str, mixer: Mixer, agent: VoiceAgent | HybridAgent) -> None:
         self._identity = identity
         self._mixer = mixer
         self._agent = agent

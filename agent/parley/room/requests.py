@@ -11,6 +11,7 @@ from livekit import rtc
 from parley.core.model import Roster
 from parley.core.policy import Bucket
 from parley.voice.agent import VoiceAgent
+from parley.voice.hybrid import HybridAgent
 from parley.voice.prompts import exactly
 
 from .agents import RoomAgents
@@ -87,7 +88,7 @@ class Requests:
             raise rtc.RpcError(e.code, str(e)) from None
         return json.dumps({"to": agent.caller.identity, "agent": agent.name})
 
-    def say(self, caller: str, payload: str) -> VoiceAgent:
+    def say(self, caller: str, payload: str) -> VoiceAgent | HybridAgent:
         """Makes an agent speak up; returns which. Raises Refused."""
         self._admit(caller)
         wish = _read(payload)

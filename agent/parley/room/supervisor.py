@@ -15,10 +15,11 @@ from livekit import rtc
 from parley.bridges.credential import Credential
 from parley.bridges.translation import BridgePolicy, Surroundings, TranslationBridge
 from parley.core.language import primary
-from parley.core.model import AUTO, BridgeKey, BridgeSpec, Participant, Preferences
+from parley.core.model import AUTO, BridgeKey, BridgeSpec, Participant, Preferences, Route
 from parley.core.planning import desired, plan
 from parley.core.preferences import Allowed, Rejection
 from parley.core.routing import routes
+from parley.core.transcript import Segment
 from parley.core.usage import Budget
 from parley.media.gate import GatePolicy
 from parley.metrics import Metrics
@@ -216,7 +217,10 @@ class RoomSupervisor:
                 self._people.update(identity, participants.get(identity))
         self._metrics.rooms.set(0 if standby else 1)
         self._metrics.participants.set(0 if standby else self._people.people)
-        wanted = {} if standby or self._budget.exceeded else desired(routes(self._people.roster))
+        agents = self._agents
+        if agents is not None:
+            await agents.fit({} if standby else self._people.roster)
+        wanted = {} if standby or self._budget.exceeded else desired(self._routes())
         specs = {key: running.spec for key, running in self._running.items()}
         change = plan(wanted, specs, self._policy.sessions)
         for key in change.stop:
@@ -227,18 +231,18 @@ class RoomSupervisor:
         for spec in change.start:
             self._running[spec.key] = _Running(self._bridge(spec), None)
         await self._fit_tracks()
-        if self._agents is not None:
-            await self._agents.fit({} if standby else self._people.roster)
         self._permit()
         await self._describe()
         for spec in change.start:
             if (running := self._running.get(spec.key)) is not None:
                 self._ingress.attach(spec.key.speaker, spec.key, running.bridge)
                 running.task = self._spawn(self._guard(running), f"bridge into {spec.key.language}")
-        heard = {key.speaker for key in self._running}
-        if self._agents is not None:
-            heard |= self._agents.speakers
+        heard = {key.speaker for key in self._running} | (agents.speakers if agents is not None else set())
         await self._ingress.follow(heard, participants)
+
+    def _routes(self) -> frozenset[Route]:
+        roster = self._people.roster
+        return routes(roster) | (self._agents.routes(roster) if self._agents is not None else set())
 
     def _bridge(self, spec: BridgeSpec) -> TranslationBridge:
         captions = Captions(
@@ -247,6 +251,7 @@ class RoomSupervisor:
             lambda kind: self._readers(bridge, kind),
             lambda kind: self._track_sid(bridge, kind),
             lambda: self._spoken(spec.key.speaker),
+            lambda segment, kind: self._read(bridge, segment, kind),
         )
         around = Surroundings(self._dial, captions, self._notices, self._metrics, self._credential)
         bridge = TranslationBridge(spec, self._policy.bridge, around, None)
@@ -381,7 +386,11 @@ class RoomSupervisor:
                     "speaker": running.spec.key.speaker,
                     "language": running.spec.key.language,
                     "listeners": sorted(running.spec.listeners),
-                    "readers": sorted(running.spec.readers | running.spec.source_readers),
+                    "readers": sorted(
+                        reader
+                        for reader in running.spec.readers | running.spec.source_readers
+                        if reader in self._people.roster
+                    ),
                     "usd": round(running.bridge.usd, 6),
                 }
                 for running in self._running.values()
@@ -392,6 +401,12 @@ class RoomSupervisor:
         }
 
     # Text
+
+    def _read(self, bridge: TranslationBridge, segment: Segment, kind: TextKind) -> None:
+        """The agents that read along."""
+        if self._agents is not None:
+            readers = bridge.spec.readers if kind == "translation" else bridge.spec.source_readers
+            self._agents.read(readers, bridge.spec.key.speaker, segment)
 
     def _readers(self, bridge: TranslationBridge, kind: TextKind) -> Iterable[str]:
         roster = self._people.roster

@@ -117,15 +117,19 @@ class Captions:
         readers: Callable[[TextKind], Iterable[str]],
         track_sid: Callable[[TextKind], str],
         source_language: Callable[[], str],
+        read_along: Callable[[Segment, TextKind], None] | None = None,
     ) -> None:
         self._output = output
         self._key = key
         self._readers = readers
         self._track_sid = track_sid
         self._source_language = source_language
+        self._read_along = read_along
 
     def send(self, segment: Segment, kind: TextKind) -> None:
         """See TextOut."""
+        if self._read_along is not None:
+            self._read_along(segment, kind)
         to = tuple(sorted(self._readers(kind)))
         if not to:
             return

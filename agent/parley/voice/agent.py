@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any, Literal, Protocol
 
@@ -34,7 +34,7 @@ from livekit.plugins.openai_realtime.options import ConnectOptions
 from parley.agents import Caller, Conversation, Registered, Source
 from parley.core.transcript import Segment
 from parley.core.turns import TurnPolicy
-from parley.core.usage import Budget, BudgetEvent
+from parley.core.usage import Budget, BudgetEvent, Tokens
 from parley.media.speech import SpeechPlayout
 from parley.metrics import Metrics
 
@@ -86,7 +86,7 @@ class Surroundings:
 class Ending:
     """Why a conversation is over."""
 
-    reason: Literal["left", "hang_up", "idle", "budget", "failed"]
+    reason: Literal["left", "rest", "hang_up", "idle", "budget", "failed"]
     detail: str = ""
     retryable: bool = False
 
@@ -105,9 +105,12 @@ class VoiceAgent:
         track: SpeechTrack,
         budgets: Sequence[Budget] = (),
         silence_s: float = 0.5,
+        *,
+        listens: bool = True,
     ) -> None:
         """`agent` is a fresh one, made for this conversation; `silence_s` ends a turn that Parley's own VAD
-        found, where the options leave turns to it."""
+        found, where the options leave turns to it. One that does not listen is told what there is to know,
+        and the microphone only tells it when to stop."""
         self.name = spec.name
         self.caller = caller
         self._agent = agent
@@ -128,10 +131,12 @@ class VoiceAgent:
         self._floor: Floor | None = None
         self._own_vad = options.turn_detection is None
         self._silence_s = silence_s
+        self._listens = listens
         self._turn_open = False
         self._voice_at = 0.0
         self._ending: Ending | None = None
         self._over = asyncio.Event()
+        self._started = asyncio.Event()
         self._wake = asyncio.Event()
         self._group: asyncio.TaskGroup
         self._tasks: set[asyncio.Task[None]] = set()
@@ -145,9 +150,23 @@ class VoiceAgent:
         return self._ears.waiting_s
 
     @property
-    def usage(self) -> dict[str, object]:
-        """What the conversation has used so far: tokens by kind, and USD at list prices."""
-        return {"tokens": asdict(self._spending.tokens), "usd": round(self._spending.usd, 6)}
+    def tokens(self) -> Tokens:
+        """What the conversation has used so far."""
+        return self._spending.tokens
+
+    @property
+    def usd(self) -> float:
+        """What that cost, at list prices."""
+        return self._spending.usd
+
+    @property
+    def busy(self) -> bool:
+        """Whether it speaks, or is about to."""
+        return self._floor is not None and self._floor.busy
+
+    async def started(self) -> None:
+        """Returns when the session takes what it is told."""
+        await self._started.wait()
 
     # From the room
 
@@ -161,6 +180,8 @@ class VoiceAgent:
             self._floor.heard(at, voiced_s)
             if self._floor.open:
                 self._wake.set()
+        if not self._listens:
+            return
         if not self._own_vad:
             self._ears.push(pcm)
             return
@@ -227,6 +248,7 @@ class VoiceAgent:
             async with asyncio.TaskGroup() as self._group:
                 self._spawn(self._watch())
                 self._greet(session)
+                self._started.set()
                 await self._over.wait()
                 for task in self._tasks:
                     task.cancel()
@@ -273,9 +295,9 @@ class VoiceAgent:
 
     def _greet(self, session: "AgentSession[Conversation]") -> None:
         options = self._own
-        if options.disclosure:
+        if options.disclosure and self._listens:
             session.generate_reply(instructions=prompts.exactly(options.disclosure), tool_choice="none")
-        if options.greeting:
+        if options.greeting and self._listens:
             session.generate_reply(instructions=options.greeting, tool_choice="none")
         waiting, self._waiting_says = self._waiting_says, []
         for instructions, interrupt in waiting:
@@ -417,7 +439,7 @@ class VoiceAgent:
         options = self._own
         assert self._floor is not None
         assert self._session is not None
-        if options.idle_s is None or self._floor.busy or self._ending is not None:
+        if options.idle_s is None or not self._listens or self._floor.busy or self._ending is not None:
             return
         quiet_s = now - self._last_active
         if not self._asked and quiet_s >= options.idle_s:

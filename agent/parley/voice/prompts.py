@@ -14,6 +14,8 @@ SPENT = (
 )
 STILL_THERE = "The person has been silent for a while. Ask in one short sentence if they are still there."
 GOODBYE = "The person does not answer any more. Say goodbye in one short sentence."
+READ = "This is what was said in the room before, as far as it was transcribed:\n{lines}"
+ADDRESSED = "You were addressed in the room, with these words: {line}\nAnswer them."
 
 
 def exactly(text: str) -> str:

@@ -52,3 +52,11 @@ def _sent_is_valid() -> Iterator[None]:
     talk.SENT.clear()
     yield
     talk.check_sent()
+
+
+@pytest.fixture(autouse=True)
+def _understood(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """No server event was too much for its handler."""
+    yield
+    failed = [record for record in caplog.get_records("call") if "was not understood" in record.getMessage()]
+    assert [(record.getMessage(), record.exc_info) for record in failed] == []

@@ -135,6 +135,8 @@ async def test_a_connection_lost_in_the_middle_of_a_reply(sent_s: float) -> None
         await it.until(lambda: it.mouth.finished, "the answer")
         assert it.live.counts["connections_lost"] == 1
         assert it.spoken() == ANSWER
+        kept = [item for item in it.agent.history.items if item.type == "message"]
+        assert [item.role for item in kept if not item.text_content] == []
         await it.until(lambda: it.history() == [("user", QUESTION), ("assistant", ANSWER)], "the history")
         words = heard(it.mouth.sound, VOCABULARY)
         assert [word for place, word in enumerate(words) if word != words[place - 1]] == ANSWER.split()

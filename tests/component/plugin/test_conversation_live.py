@@ -434,3 +434,57 @@ async def test_closing_takes_no_time_and_ends_what_is_waited_for(realtime: Realt
         with pytest.raises(llm.RealtimeError):
             await waiting
         await line.until(lambda: line.generations[0].ended, "the end of the reply")
+
+
+async def test_a_response_beside_the_conversation_disturbs_nothing(realtime: Realtime) -> None:
+    async def script(server: Server) -> None:
+        await server.greet()
+        beside = await server.until("response.create")
+        talked = await server.until("response.create")
+        await server.create("resp_0", beside)
+        await server.create("resp_1", talked)
+        await server.begin("resp_1", "item_1")
+        item = {"id": "item_0", "type": "message", "role": "assistant", "content": []}
+        await server.say("response.output_item.added", response_id="resp_0", item=item)
+        await server.say("response.output_text.delta", response_id="resp_0", item_id="item_0", delta="label")
+        await server.finish("resp_0")
+        await server.speak("item_1", "Here")
+        await server.finish("resp_1", "item_1")
+        await server.listen()
+
+    async with on_line(realtime, script) as line:
+        raw: list[dict[str, object]] = []
+        line.session.on("openai_server_event_received", raw.append)
+        params = {"conversation": "none", "output_modalities": ["text"], "metadata": {"topic": "label"}}
+        line.session.send_event({"type": "response.create", "response": params})
+        event = await line.session.generate_reply()
+        assert event.response_id == "resp_1"
+        await line.until(lambda: line.generations[0].ended, "the end of the reply")
+        assert [generation.texts for generation in line.generations] == [{"item_1": "Here"}]
+        assert [event["delta"] for event in raw if event["type"] == "response.output_text.delta"] == ["label"]
+        assert [event.response_id for event in line.turns if isinstance(event, ResponseEnded)] == ["resp_1"]
+
+
+async def test_replies_in_text(realtime: Realtime) -> None:
+    async def script(server: Server) -> None:
+        await server.greet()
+        await server.create("resp_1", await server.until("response.create"))
+        item = {"id": "item_1", "type": "message", "role": "assistant", "content": []}
+        await server.say("response.output_item.added", response_id="resp_1", item=item)
+        part = {"item_id": "item_1", "content_index": 0, "part": {"type": "text"}}
+        await server.say("response.content_part.added", response_id="resp_1", **part)
+        for delta in ("It", " rains"):
+            await server.say(
+                "response.output_text.delta", response_id="resp_1", item_id="item_1", delta=delta
+            )
+        await server.finish("resp_1", "item_1")
+        await server.listen()
+
+    options = ConversationOptions(output_modalities="text")
+    async with on_line(realtime, script, options=options) as line:
+        await line.session.generate_reply()
+        await line.until(lambda: line.generations[0].ended, "the end of the reply")
+        assert line.generations[0].texts == {"item_1": "It rains"}
+        assert line.generations[0].audio == {"item_1": b""}
+        assert "output" not in realtime.servers[0].received[0]["session"]["audio"]
+        assert not line.session.capabilities.audio_output

@@ -1,6 +1,8 @@
 """What becomes of a conversation when its connection goes, moment by moment."""
 
 import asyncio
+import time
+from dataclasses import replace
 
 import pytest
 from livekit.agents import llm
@@ -513,9 +515,7 @@ async def test_a_long_history_is_told_in_short(realtime: Realtime) -> None:
             await server.until("conversation.item.create")
         await server.drop()
 
-    resume = ResumeOptions(
-        **{**{n: getattr(QUICK, n) for n in QUICK.__slots__}, "history_items": 2, "summarise": summarise}
-    )
+    resume = replace(QUICK, history_items=2, summarise=summarise)
     async with on_line(realtime, first, polite, resume=resume) as line:
         context = llm.ChatContext.empty()
         for number in range(6):
@@ -533,3 +533,107 @@ async def test_a_long_history_is_told_in_short(realtime: Realtime) -> None:
         await line.session.update_chat_ctx(context)
         assert last.of("conversation.item.delete") == []
         assert len(last.of("conversation.item.create")) == 3
+
+
+async def test_a_server_that_says_nothing_is_left(realtime: Realtime) -> None:
+    async def dumb(server: Server) -> None:
+        await server.greet()
+        while await server.peer.next() is not None:
+            pass
+
+    resume = replace(QUICK, reply_timeout_s=0.3)
+    async with on_line(realtime, dumb, lambda s: finished(s, "Here"), resume=resume) as line:
+        await line.until(lambda: line.session.connected, "a connection")
+        await line.until(lambda: realtime.servers[0].of("session.update"), "the settings")
+        event = await asyncio.wait_for(line.session.generate_reply(), 5)
+        assert event.response_id == "resp_2"
+
+
+async def test_a_request_the_server_forgets_fails(realtime: Realtime) -> None:
+    async def forgetful(server: Server) -> None:
+        await server.greet()
+        await server.until("response.create")
+        await server.say("rate_limits.updated", rate_limits=[])
+        await server.listen()
+
+    async with on_line(realtime, forgetful, resume=replace(QUICK, reply_timeout_s=0.2)) as line:
+        with pytest.raises(llm.RealtimeError, match="timed out"):
+            await line.session.generate_reply()
+        assert realtime.attempts == 1
+        assert not line.session.has_active_generation
+
+
+async def test_a_turn_that_was_not_finished_goes_on_after_its_preamble(realtime: Realtime) -> None:
+    async def first(server: Server) -> None:
+        await server.greet()
+        await server.create("resp_1", await server.until("response.create"))
+        await server.begin("resp_1", "item_1")
+        await server.speak("item_1", "Wait")
+        item = {"id": "item_1", "type": "message", "role": "assistant", "content": []}
+        await server.say("response.output_item.done", response_id="resp_1", item=item)
+        call = {"id": "call_1", "type": "function_call", "name": "clock", "call_id": "c", "arguments": ""}
+        await server.say("response.output_item.added", response_id="resp_1", item=call)
+        await server.say("conversation.item.added", previous_item_id="item_1", item=call)
+        await server.drop()
+
+    async def second(server: Server) -> None:
+        await server.greet()
+        await server.create("resp_2", await server.until("response.create"))
+        call = {"id": "call_2", "type": "function_call", "name": "clock", "call_id": "d", "arguments": "{}"}
+        await server.say("response.output_item.added", response_id="resp_2", item={**call, "arguments": ""})
+        await server.say("response.output_item.done", response_id="resp_2", item=call)
+        await server.finish("resp_2")
+        await server.listen()
+
+    async with on_line(realtime, first, second) as line:
+        await line.session.generate_reply()
+        await line.until(lambda: line.generations[0].ended, "the end of the reply")
+        assert len(line.generations) == 1
+        assert line.generations[0].texts == {"item_1": "Wait"}
+        assert [call.call_id for call in line.generations[0].calls] == ["d"]
+        last = realtime.servers[1]
+        assert [event["item"]["id"] for event in last.of("conversation.item.create")] == ["item_1"]
+        assert "Go on with your turn" in last.of("response.create")[0]["response"]["instructions"]
+
+
+async def test_a_call_that_was_handed_over_is_not_asked_for_again(realtime: Realtime) -> None:
+    async def first(server: Server) -> None:
+        await server.greet()
+        await server.create("resp_1", await server.until("response.create"))
+        call = {"id": "call_1", "type": "function_call", "name": "clock", "call_id": "c", "arguments": "{}"}
+        await server.say("response.output_item.added", response_id="resp_1", item={**call, "arguments": ""})
+        await server.say("conversation.item.added", previous_item_id=None, item={**call, "arguments": ""})
+        await server.say("response.output_item.done", response_id="resp_1", item=call)
+        await server.drop()
+
+    async with on_line(realtime, first, polite) as line:
+        await line.session.generate_reply()
+        await line.until(lambda: line.generations[0].ended, "the end of the reply")
+        last = await second_of(line)
+        context = line.session.chat_ctx.copy()
+        context.items.append(llm.FunctionCallOutput(call_id="c", name="clock", output="nine", is_error=False))
+        await asyncio.wait_for(line.session.update_chat_ctx(context), 4)
+        told = [event["item"] for event in last.of("conversation.item.create")]
+        assert [(item["type"], item["call_id"]) for item in told] == [
+            ("function_call", "c"),
+            ("function_call_output", "c"),
+        ]
+        assert last.of("response.create") == []
+
+
+async def test_a_session_that_must_be_replaced_in_the_middle_of_a_reply(realtime: Realtime) -> None:
+    async def first(server: Server) -> None:
+        await server.greet(expires_at=int(time.time()) + 3)
+        await server.create("resp_1", await server.until("response.create"))
+        await server.begin("resp_1", "item_1")
+        for word in ("It", " will", " rain"):
+            await server.speak("item_1", word)
+        await server.listen()
+
+    async with on_line(realtime, first, lambda s: finished(s, "tomorrow")) as line:
+        await line.session.generate_reply()
+        await line.until(lambda: line.generations[0].ended, "the end of the reply")
+        assert line.generations[0].texts == {"item_1": "It will rain tomorrow"}
+        assert line.session.counts["rotations"] == 1
+        assert line.errors == []
+        assert await asyncio.wait_for(realtime.servers[0].peer.left.wait(), 5)

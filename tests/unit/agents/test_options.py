@@ -188,7 +188,7 @@ def test_an_unknown_option_is_refused_with_the_nearest(wrong: str, nearest: str)
             {"output_modalities": "text"},
             "output_modalities",
             "'text'",
-            "mode='audio' or mode='hybrid' instead",
+            "nothing: an agent speaks",
         ),
         ({"max_output_tokens": 5000}, "max_output_tokens", "5000", "an integer from 1 to 4096"),
     ],

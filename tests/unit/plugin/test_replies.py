@@ -53,15 +53,15 @@ def test_a_message_in_two_parts() -> None:
 
 def test_words_whose_audio_is_not_all_there_are_said_again_and_written_once() -> None:
     replies, message = cut("It", " will", " thunder", " in", " the", " evening", ms=100)
-    assert message.text == "It"
-    assert message.expected == " will thunder in the evening"
+    assert message.text == "It will"
+    assert message.expected == " thunder in the evening"
     replies.extend(message, "two")
-    assert speak(message, "Will thunder", " in the evening,", " too") == ", too"
-    assert message.text == "It Will thunder in the evening, too"
+    assert speak(message, "Thunder", " in the evening,", " too") == ", too"
+    assert message.text == "It will Thunder in the evening, too"
 
 
 def test_a_model_that_says_something_else_is_written_down() -> None:
-    replies, message = cut("It", " thunders", ms=150)
+    replies, message = cut("It", " thunders", ms=250)
     replies.extend(message, "two")
     assert speak(message, "rains", " now") == " rains now"
 
@@ -73,7 +73,7 @@ def test_words_in_pieces_are_cut_where_a_word_begins() -> None:
 
 
 def test_signs_are_cut_anywhere() -> None:
-    _, message = cut("今日", "は雨", "です", ms=300)
+    _, message = cut("今日", "は雨", "です", ms=250)
     assert message.text == "今日"
     assert message.expected == "は雨です"
 

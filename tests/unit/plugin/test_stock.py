@@ -57,7 +57,7 @@ def test_helpers() -> None:
 
 
 def test_the_session_is_made_by_the_stock_constructor() -> None:
-    """It starts `_main_task` and sends settings; both are overridden and must stay the only things it does."""
+    """It starts `_main_task` and sends the settings: both are overridden."""
     source = inspect.getsource(stock.RealtimeSession.__init__)
     assert "self._main_task()" in source
     assert "self.send_event(self._create_session_update_event())" in source

@@ -134,7 +134,7 @@ async def test_a_click_costs_no_word(stage: Stage) -> None:
 
 async def test_a_long_voice_gives_the_reply_up(stage: Stage) -> None:
     reply = await stage.speak()
-    stage.voice(0.72)
+    stage.voice(0.7)
     assert reply.interrupted
     assert stage.floor.interruptions == 1
     assert not stage.plays, "it does not go on while the AgentSession has not cleared it"
@@ -242,7 +242,7 @@ async def test_what_the_application_asked_for_is_not_taken_for_an_answer(stage: 
 
 
 async def test_words_that_come_after_the_agent_went_on_stop_it_after_all(stage: Stage) -> None:
-    speaking = await stage.speak(5000)
+    speaking = await stage.speak(1400)
     stage.voice(0.2)
     stage.turn("a")
     stage.quiet(2.0)
@@ -290,7 +290,7 @@ async def test_a_turn_during_another_response_waits_for_its_end(stage: Stage) ->
 
 
 async def test_nothing_is_asked_for_on_behalf_of_a_cough(stage: Stage) -> None:
-    await stage.speak(5000)
+    await stage.speak(1400)
     stage.voice(0.2)
     stage.turn("a")
     stage.quiet(10.0)
@@ -302,7 +302,7 @@ async def test_a_reply_that_begins_while_somebody_speaks_is_held(stage: Stage) -
     await stage.mouth.capture_frame(speech(*range(50)))
     assert not stage.plays
     stage.quiet(2.0)
-    assert stage.plays
+    assert stage.track.words == list(range(50))
 
 
 async def test_a_voice_while_a_tool_works_is_about_the_reply_to_come(stage: Stage) -> None:
@@ -350,6 +350,7 @@ async def test_the_floor_is_free_when_nothing_is_going_on(stage: Stage) -> None:
     assert not stage.floor.open
     stage.voice(5.0)
     assert not stage.floor.open
+    stage.quiet(1.0)
     await stage.speak(10)
     stage.track.tick(20)
     assert not stage.floor.busy

@@ -117,7 +117,6 @@ async def test_each_reply_has_its_own_line(lines: Lines, shown: list[Segment]) -
 @pytest.mark.parametrize("text", ["", "   ", "\n"])
 async def test_a_reply_without_text_has_no_line(lines: Lines, shown: list[Segment], text: str) -> None:
     await lines.capture_text(text)
-    lines.heard(1.0, 1.0)
     lines.flush()
     lines.end()
     assert shown == []

@@ -8,10 +8,8 @@ beneath it.
 from livekit.agents import Plugin
 
 from .connection import Connection, connect, new_http_session
-from .conversation_options import (
-    REASONING_EFFORTS,
-    VOICES,
-    ConversationOptions,
+from .conversation_options import REASONING_EFFORTS, VOICES, ConversationOptions
+from .conversation_parts import (
     Prompt,
     RetentionRatio,
     SemanticVad,

@@ -13,7 +13,7 @@ from livekit.agents import llm, utils
 from . import replay, session_update
 from . import turn_events as turns
 from .conversation_options import ConversationOptions
-from .errors import RealtimeError
+from .errors import ConnectionLost, RealtimeError
 from .input_log import InputLog
 from .link import AudioUpTo, Event, Hooks, Link, Outgoing
 from .log import logger
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _EVENTS_MAX = 500  # events that wait for a connection, besides audio
 _AGAIN_BYTES = 96_000  # of a turn said again, in one append: 2 s
+_SILENT_ATTEMPTS = 2  # a response asked for on connections that say nothing
 _BUSY_S = 2.0  # a response is said to be active, and none is seen to end
 _MCP_LIST_S = 10.0  # the first response waits this long for the tools of MCP servers
 
@@ -65,6 +66,8 @@ class Conversation(StockSession):
         self._resuming: str | None = None
         self._delayed: tuple[asyncio.TimerHandle, Request] | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._outside: set[str] = set()
+        self._answered_since = False
         self._ended = False
         self._met_before = False
         self.counts: Counter[str] = Counter()
@@ -123,10 +126,15 @@ class Conversation(StockSession):
             self._link.send(self._timed(request))
 
     def _timed(self, request: Request) -> Event:
+        self._answered_since = False
         self._after("created", self._keeping.reply_timeout_s, lambda: self._unanswered(request))
         return request.payload()
 
     def _unanswered(self, request: Request) -> None:
+        if not self._answered_since and request.attempts <= _SILENT_ATTEMPTS:
+            # Not one event since it was sent: the path is dead, and the next connection asks again.
+            self._link.fail(ConnectionLost(reason="the server says nothing"))
+            return
         logger.warning("a response was asked for, and none was created")
         if self._responses.withdraw(request.event_id):
             self._discard_response(request.event_id)

@@ -99,6 +99,8 @@ class Link:
         self._planned = asyncio.Event()
         self._created = False
         self._due: tuple[float, float] | None = None
+        self._asked_at = 0.0
+        self._failure: RealtimeError | None = None
         self._closing = False
         self._tasks: asyncio.TaskGroup | None = None
 
@@ -127,6 +129,11 @@ class Link:
         """Take a new connection at the next quiet moment."""
         self._due = (0.0, math.inf)
         self._planned.set()
+
+    def fail(self, error: RealtimeError) -> None:
+        """This connection is of no use any more."""
+        self._failure = error
+        self._wake.set()
 
     def close(self) -> None:
         """End `run` soon."""
@@ -159,6 +166,7 @@ class Link:
         """A socket, within ``connect_timeout_s``."""
         url, headers = self._hooks.address()
         timeout_s = self._connect.connect_timeout_s
+        self._asked_at = asyncio.get_running_loop().time()
         opened: list[Wire] = []
 
         async def connect() -> None:
@@ -171,11 +179,10 @@ class Link:
         except BaseException as exc:
             for wire in opened:
                 await wire.close(_LOST_CLOSE_S)
-            if isinstance(exc, TimeoutError):
+            reason = first_of(exc) if isinstance(exc, BaseExceptionGroup) else exc
+            if isinstance(reason, TimeoutError):
                 raise ConnectError(f"no connection within {timeout_s:g} s") from exc
-            if isinstance(exc, BaseExceptionGroup):
-                raise first_of(exc) from exc
-            raise
+            raise reason from (exc if reason is not exc else exc.__cause__)
         return opened[0]
 
     async def _converse(self, wire: Wire) -> None:
@@ -183,9 +190,7 @@ class Link:
         old: Wire | None = None
         while True:
             following: list[Wire] = []
-            loop = asyncio.get_running_loop()
-            started = loop.time()
-            self._created, self._due = False, None
+            self._created, self._due, self._failure = False, None, None
             self._queue = deque(self._hooks.opening())
             self.connected = True
             self._wake.set()
@@ -196,7 +201,7 @@ class Link:
                     if old is not None:
                         tasks.create_task(old.close(self._connect.close_timeout_s))
                     tasks.create_task(self._send(wire))
-                    tasks.create_task(self._receive(wire, started))
+                    tasks.create_task(self._receive(wire))
                     tasks.create_task(self._rotate(following))
             except BaseExceptionGroup as group:
                 reason = first_of(group)
@@ -224,6 +229,8 @@ class Link:
         while True:
             if self._closing:
                 raise _Closed
+            if self._failure is not None:
+                raise self._failure
             message = self._next_message()
             if message is None:
                 self._wake.clear()
@@ -257,19 +264,19 @@ class Link:
             return json.dumps(event)
         return None
 
-    async def _receive(self, wire: Wire, started: float) -> None:
+    async def _receive(self, wire: Wire) -> None:
         """Everything the server says. Raises what ends the connection."""
         timeout_s = self._connect.connect_timeout_s
         try:
             async with asyncio.timeout(timeout_s):
                 while not self._created:
-                    self._take(await wire.receive_text(), started)
+                    self._take(await wire.receive_text())
         except TimeoutError as exc:
             raise ConnectError(f"no session within {timeout_s:g} s") from exc
         while True:
-            self._take(await wire.receive_text(), started)
+            self._take(await wire.receive_text())
 
-    def _take(self, message: str, started: float) -> None:
+    def _take(self, message: str) -> None:
         try:
             event = json.loads(message)
         except (ValueError, RecursionError) as exc:
@@ -279,7 +286,7 @@ class Link:
         if event["type"] == "session.created" and not self._created:
             self._created = True
             self._plan(event.get("session"))
-            self._hooks.opened(asyncio.get_running_loop().time() - started)
+            self._hooks.opened(asyncio.get_running_loop().time() - self._asked_at)
         try:
             self._hooks.received(event)
         except RealtimeError:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 from livekit.agents.llm._realtime import openai as stock
 from livekit.agents.types import APIConnectOptions
@@ -14,7 +15,8 @@ from openai.types.realtime.realtime_audio_input_turn_detection import SemanticVa
 from openai.types.realtime.realtime_audio_input_turn_detection import ServerVad as StockServerVad
 
 from .connection import HttpSession, new_http_session
-from .conversation_options import ConversationOptions, SemanticVad, TurnDetection
+from .conversation_options import ConversationOptions
+from .conversation_parts import SemanticVad, TurnDetection
 from .models import connect_from_environment
 from .options import ConnectOptions
 from .resume import ResumeOptions
@@ -75,6 +77,7 @@ class RealtimeModel(stock.RealtimeModel):
         )
         # Set by an environment variable of Azure's older API, whose dialect is not spoken here.
         self._opts.is_azure, self._opts.api_version = False, None
+        self._made: WeakSet[RealtimeSession] = WeakSet()
         self._given_http = http_session
         self._own_http: HttpSession | None = None
 
@@ -89,12 +92,13 @@ class RealtimeModel(stock.RealtimeModel):
 
         session = RealtimeSession(self, turn_detection_disabled=turn_detection_disabled)
         self._sessions.add(session)
+        self._made.add(session)
         return session
 
     def update_options(self, **changes: Any) -> None:
         """Change `ConversationOptions` of this model and of its running sessions, under their names."""
         self.options = replace(self.options, **changes)
-        for session in list(self._sessions):
+        for session in list(self._made):
             session.update_options(**changes)
 
     def address(self) -> tuple[str, dict[str, str]]:
@@ -124,13 +128,17 @@ class RealtimeModel(stock.RealtimeModel):
     def _ensure_http_session(self) -> HttpSession:
         return self.http()
 
+    async def release(self) -> None:
+        """A session has ended: without another one the HTTP session, if it is ours, is closed."""
+        if self._own_http is not None and all(session.ended for session in self._made):
+            http, self._own_http = self._own_http, None
+            await http.close()
+
     async def aclose(self) -> None:
         """Close all sessions, and the HTTP session if it is ours."""
-        for session in list(self._sessions):
+        for session in list(self._made):
             await session.aclose()
-        if self._own_http is not None:
-            await self._own_http.close()
-            self._own_http = None
+        await self.release()
 
 
 def _stock_detection(detection: TurnDetection | None) -> StockSemanticVad | StockServerVad | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +18,7 @@ from .errors import RealtimeError
 from .link import AudioUpTo, Event
 from .log import logger
 from .options import SAMPLE_RATE_HZ
-from .receiving import Receiving
+from .receiving import OUT_OF_BAND, Receiving
 from .replies import Delete, Truncate
 from .responses import Request
 from .stock import as_plain
@@ -51,6 +52,11 @@ class RealtimeSession(Receiving):
     def dropped_s(self) -> float:
         """Seconds of the user's audio that no session got, because too much had to wait."""
         return self._log.dropped_s
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is closed or has failed for good: nothing comes or goes any more."""
+        return self._ended
 
     @property
     def connected(self) -> bool:
@@ -208,7 +214,9 @@ class RealtimeSession(Receiving):
         What the server cannot change in a running session comes with a new connection at the next quiet
         moment. Raises ValueError or TypeError for what `ConversationOptions` refuses.
         """
-        if utils.is_given(tool_choice):
+        if isinstance(tool_choice, Mapping) and "function" not in tool_choice:
+            more["tool_choice"] = tool_choice
+        elif utils.is_given(tool_choice):
             more["tool_choice"] = self._response_params(tool_choice or "auto")["tool_choice"]
         old, self._options = self._options, replace(self._options, **more)
         found = session_update.changes(old, self._options)
@@ -226,6 +234,9 @@ class RealtimeSession(Receiving):
             self._send_item_event(plain)
         elif kind == "response.create":
             params = dict(plain.get("response") or {})
+            if params.get("conversation") == "none":
+                self._send_out_of_band(plain, params)
+                return
             self._ask(Request(plain.get("event_id") or utils.shortuuid("raw_"), "reply", params))
         elif kind == "response.cancel" and "response_id" not in plain:
             self.interrupt()
@@ -233,6 +244,14 @@ class RealtimeSession(Receiving):
             self._link.send(plain)
         elif kind not in ("session.update", "response.cancel", "conversation.item.truncate"):
             self._others.append(plain)
+
+    def _send_out_of_band(self, event: Event, params: Event) -> None:
+        """A response beside the conversation: its events are told raw, and asked for once."""
+        params["metadata"] = {**(params.get("metadata") or {}), OUT_OF_BAND: "true"}
+        if self._link.connected:
+            self._link.send({**event, "response": params})
+        else:
+            self._others.append({**event, "response": params})
 
     def _send_item_event(self, event: Event) -> None:
         event.setdefault("event_id", utils.shortuuid("item_"))
@@ -317,6 +336,8 @@ class RealtimeSession(Receiving):
 
         Takes ``close_timeout_s`` at most. Cancelled: the connection is cut.
         """
+        if self._closing:
+            return
         self._closing = self._ended = True
         self._end_generation()
         self._link.close()
@@ -326,3 +347,4 @@ class RealtimeSession(Receiving):
             await asyncio.wait({self._main_atask}, timeout=self._model.connect_options.close_timeout_s + 1.0)
         finally:
             await utils.aio.cancel_and_wait(self._main_atask)
+            await self._model.release()

@@ -30,7 +30,8 @@ class Request:
 
     def payload(self) -> dict[str, Any]:
         """The ``response.create``. Its id comes back in the response's metadata."""
-        params = {**self.params, "metadata": {"client_event_id": self.event_id}}
+        metadata = {**self.params.get("metadata", {}), "client_event_id": self.event_id}
+        params = {**self.params, "metadata": metadata}
         return {"type": "response.create", "event_id": self.event_id, "response": params}
 
 

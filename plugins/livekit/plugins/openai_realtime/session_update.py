@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .conversation_options import ConversationOptions, Payload
+from .conversation_options import ConversationOptions
+from .conversation_parts import Payload
 
 _NESTED = ("audio", "input", "output")
 
