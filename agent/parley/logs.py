@@ -24,7 +24,7 @@ class Brief(logging.Filter):
 
 
 def be_brief() -> None:
-    """Puts `Brief` on the framework's logger in this process, which formats tracebacks before it sends them."""
+    """Puts `Brief` on the framework's logger in a job, which formats tracebacks before it sends them."""
     logger = logging.getLogger("livekit.agents")
     if not any(isinstance(present, Brief) for present in logger.filters):
         logger.addFilter(Brief())

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from parley import cli, config
+from parley import agents, cli, config
+from parley.agents import AgentOptions, Caller
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -19,11 +20,12 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
 
 
-def test_the_two_commands_install_extras_that_exist() -> None:
+def test_the_first_commands_install_extras_that_exist() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    first, second = (block.strip() for block in blocks("sh")[:2])
+    first, second, third = (block.strip() for block in blocks("sh")[:3])
     assert first == 'pip install -e ".[demo]" && parley demo'
     assert second == 'pip install -e ".[test]" && pytest'
+    assert third == "parley demo --agent"
     assert {"demo", "test"} <= set(project["optional-dependencies"])
     assert project["scripts"] == {"parley": "parley.cli:main"}
 
@@ -54,14 +56,59 @@ def test_the_exported_settings_start_a_worker_as_far_as_they_are_whole(
 
 def test_the_table_names_every_setting() -> None:
     table = README[README.index("### Settings") : README.index("### Probes")]
-    shown = set(re.findall(r"`((?:PARLEY|LIVEKIT|OPENAI)_[A-Z_]+)`", table))
-    for group, key in re.findall(r"`PARLEY_([A-Z]+)__[A-Z_]+`[^|]*?`…__([A-Z_]+)`", table):
-        shown.add(f"PARLEY_{group}__{key}")
+    shown = []
     for row in table.splitlines():
-        group = re.search(r"`PARLEY_([A-Z]+)__", row)
-        if group is not None:
-            shown |= {f"PARLEY_{group[1]}__{key}" for key in re.findall(r"`…__([A-Z_]+)`", row)}
-    assert shown == set(config._known())
+        names = re.findall(r"`((?:PARLEY|LIVEKIT|OPENAI)_[A-Z_]+|…__[A-Z_]+)`", row.partition(" | ")[0])
+        group = names[0].partition("__")[0] if names else ""
+        shown += [name.replace("…", group) for name in names]
+    assert sorted(shown) == sorted(config._known())
+
+
+def test_the_table_names_every_option_of_an_agent_with_its_default() -> None:
+    table = README[README.index("| option |") : README.index("All of the plugin's `ConversationOptions`")]
+    shown = {}
+    for row in table.splitlines()[2:]:
+        if row.startswith("|"):
+            options, defaults = (cell.strip().split(", ") for cell in row.split("|")[1:3])
+            shown |= dict(zip(options, defaults, strict=len(options) > 1))
+    stands_for = {"none": None, "`True`": True, "en": None}
+    for name, field in AgentOptions.model_fields.items():
+        said = shown.pop(f"`{name}`")
+        if name == "backchannels":
+            assert said == "en"
+        elif said in stands_for:
+            assert field.default is stands_for[said], name
+        else:
+            assert (
+                said == f"`{field.default:g}`" if isinstance(field.default, float) else f"`{field.default}`"
+            )
+    assert shown == {}
+
+
+def test_the_agent_of_the_readme_is_loaded_as_it_stands(tmp_path: Path) -> None:
+    (snippet,) = [block for block in blocks("python") if "agents.register" in block]
+    assert len(snippet.splitlines()) <= 20
+    module = tmp_path / "my_agents.py"
+    module.write_text(snippet, encoding="utf-8")
+    with agents.fresh():
+        try:
+            agents.load(str(module))
+            assert agents.names() == ("assistant", "support")
+            made = agents.get("support").make(Caller("ann"))
+        finally:
+            sys.modules.pop("my_agents", None)
+            sys.path.remove(str(tmp_path))
+    assert [tool.info.name for tool in made.tools] == ["order_status"]  # type: ignore[union-attr]
+
+
+def test_every_event_of_the_room_is_named() -> None:
+    told = set()
+    for path in (ROOT / "agent/parley").rglob("*.py"):
+        if path.parent.name in ("room", "voice", "bridges", "parley"):
+            told |= set(
+                re.findall(r'"((?:session|audio|agent|tool|worker|preference)\.[a-z]+)"', path.read_text())
+            )
+    assert {f"`{event}`" for event in told} <= set(re.findall(r"`[a-z.]+`", README))
 
 
 @pytest.mark.parametrize("snippet", blocks("python"), ids=lambda text: text.split("\n", 1)[0])

@@ -27,9 +27,7 @@ _COMMANDS = {
     "parley": ("-m", "parley", "start"),
     "stock": ("-m", "livekit.agents", "start", str(HERE / "stock_agents.py")),
 }
-_ON_CORE = (
-    "import os, sys; os.sched_setaffinity(0, {int(sys.argv[1])}); os.execv(sys.argv[2], sys.argv[2:])"
-)
+_ON_CORE = "import os, sys; os.sched_setaffinity(0, {int(sys.argv[1])}); os.execv(sys.argv[2], sys.argv[2:])"
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ async def measure(args: argparse.Namespace, logs: Path) -> tuple[list[AgentVisit
                     try:
                         async with asyncio.timeout(_VISIT_S + 2 * plan.seconds + 40 * plan.interruptions):
                             result = await visit(kind, server, size, plan, logs)
-                    except (Exception, asyncio.TimeoutError):  # noqa: BLE001 - the others go on
+                    except Exception:
                         traceback.print_exc()
                         failed += 1
                         continue
@@ -91,7 +91,8 @@ def _leave_a_core() -> int:
 
 
 def _far(visit: AgentVisit, name: str) -> Sequence[float]:
-    return visit.found.barge_in_s.get(name, ())
+    found: Sequence[float] = visit.found.barge_in_s.get(name, ())
+    return found
 
 
 def _ms(values: Callable[[AgentVisit], Sequence[float]], share: float) -> Value:

@@ -231,9 +231,7 @@ def _losses(found: Found, replies: list[Reply]) -> None:
             found.missing_s += max(0.0, reply.sent_s - reply.heard_s)
 
 
-def _early_words(
-    found: Found, talker: Talker, sessions: list[dict[str, Any]], directory: Path
-) -> None:
+def _early_words(found: Found, talker: Talker, sessions: list[dict[str, Any]], directory: Path) -> None:
     if not any(utterance.kind == "early" for utterance in talker.said):
         return
     arrived: set[int] = set()

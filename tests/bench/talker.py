@@ -70,7 +70,7 @@ class Talker:
         if not await self._until(self._hears, _GREETED_S):
             raise RuntimeError(f"{self.identity}'s agent never spoke")
         self._say("early", tuple(range(EARLY_WORDS)))
-        await self.rested()
+        await self.person.quiet()
 
     async def rested(self) -> None:
         """Waits until neither has said anything for a while."""

@@ -69,7 +69,7 @@ def pronounced(word: str) -> Pcm:
 
 
 def answered(context: Context) -> Turn | None:
-    """A greeting; what it is told to say; or the tool that the last line asks for.
+    """A greeting; what it is told to do, in these words; or the tool that the last line asks for.
 
     A line asks for a tool by a word of `_ASKED`, or by the tool's name, with JSON after it. None, which
     repeats the line, where it does not.
@@ -80,9 +80,9 @@ def answered(context: Context) -> Turn | None:
     if not context.lines:
         tools = ", ".join(context.tools) or "none"
         return Turn(say=f"{_MARK} Hello. I repeat what you say. My tools: {tools}.")
-    if context.lines[-1].role != "user":
-        return None
-    return _call(context)
+    if context.said:
+        return Turn(say=f"{_MARK} {context.instructions.rpartition(chr(10))[2]}")
+    return _call(context) if context.lines[-1].role == "user" else None
 
 
 def _call(context: Context) -> Turn | None:

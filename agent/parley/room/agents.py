@@ -24,8 +24,9 @@ from parley.media.mix import Mixer
 from parley.media.speech import SpeechPlayout
 from parley.metrics import Metrics
 from parley.ports import Notices
-from parley.voice.agent import Ending, Surroundings, VoiceAgent
+from parley.voice.agent import VoiceAgent
 from parley.voice.hybrid import HybridAgent
+from parley.voice.ports import Ending, Surroundings
 
 from .camera import picture
 from .changes import Changes

@@ -3,11 +3,13 @@ typed messages."""
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from time import monotonic
 from typing import Any
 
 from livekit import rtc
+from parley.bridges.translation import TranslationBridge
 from parley.core.model import Roster
 from parley.core.policy import Bucket
 from parley.voice.agent import VoiceAgent
@@ -172,6 +174,38 @@ class Requests:
         agent = self._agents.of((reader.info.attributes or {}).get("to", sender))
         if agent is not None:
             await agent.tell(text)
+
+
+def state_of(
+    roster: Roster,
+    bridges: Iterable[TranslationBridge],
+    agents: list[dict[str, object]],
+    tracks: str,
+    usd: float,
+) -> dict[str, Any]:
+    """A room as `parley.state` tells it; `tracks` is the worker's attribute `parley.tracks`."""
+    people = {
+        p.identity: {**asdict(p.preferences), "consent": "granted" if p.preferences.consent else "declined"}
+        for p in roster.values()
+        if p.is_person
+    }
+    translations = [
+        {
+            "speaker": bridge.spec.key.speaker,
+            "language": bridge.spec.key.language,
+            "listeners": sorted(bridge.spec.listeners),
+            "readers": sorted((bridge.spec.readers | bridge.spec.source_readers) & roster.keys()),
+            "usd": round(bridge.usd, 6),
+        }
+        for bridge in bridges
+    ]
+    return {
+        "people": people,
+        "translations": translations,
+        "agents": agents,
+        "tracks": json.loads(tracks),
+        "usd": round(usd, 6),
+    }
 
 
 def _read(payload: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from time import monotonic, thread_time
 from typing import Any
 
@@ -14,24 +14,23 @@ from livekit.rtc.participant import PublishTrackError, UnpublishTrackError
 from livekit import rtc
 from parley.bridges.credential import Credential
 from parley.bridges.translation import BridgePolicy, Surroundings, TranslationBridge
-from parley.core.language import primary
-from parley.core.model import AUTO, BridgeKey, BridgeSpec, Participant, Preferences, Route
+from parley.core.model import BridgeKey, BridgeSpec, Preferences, Route
 from parley.core.planning import desired, plan
 from parley.core.preferences import Allowed, Rejection
 from parley.core.routing import routes
-from parley.core.transcript import Segment
 from parley.core.usage import Budget
 from parley.media.gate import GatePolicy
 from parley.metrics import Metrics
-from parley.ports import Dial, TextKind
+from parley.ports import Dial
 
 from .agents import AgentPolicy, HangUp, RoomAgents
 from .changes import ROOM, Changes
 from .native import NativeLayer, native_layer
 from .permissions import Permissions, table
-from .requests import Requests
+from .reading import Reading
+from .requests import Requests, state_of
 from .roster import People, stands_by
-from .text_output import Captions, RoomNotices, TextOutput
+from .text_output import RoomNotices, TextOutput
 from .track_input import FRAME_MS, Ingress
 from .track_output import Player, TrackOutput
 
@@ -102,6 +101,7 @@ class RoomSupervisor:
         self._people = People(policy.defaults, policy.allowed, dispatch_metadata, self._rejected)
         self._dial = dial
         self._credential = Credential()
+        self._reading = Reading(room, self._text, lambda: self._people.roster, lambda: self._agents)
         self._running: dict[BridgeKey, _Running] = {}
         self._finishing: list[_Running] = []
         self._refused: tuple[BridgeKey, ...] = ()
@@ -245,14 +245,7 @@ class RoomSupervisor:
         return routes(roster) | (self._agents.routes(roster) if self._agents is not None else set())
 
     def _bridge(self, spec: BridgeSpec) -> TranslationBridge:
-        captions = Captions(
-            self._text,
-            spec.key,
-            lambda kind: self._readers(bridge, kind),
-            lambda kind: self._track_sid(bridge, kind),
-            lambda: self._spoken(spec.key.speaker),
-            lambda segment, kind: self._read(bridge, segment, kind),
-        )
+        captions = self._reading.captions(spec.key, lambda: bridge)
         around = Surroundings(self._dial, captions, self._notices, self._metrics, self._credential)
         bridge = TranslationBridge(spec, self._policy.bridge, around, None)
         return bridge
@@ -374,60 +367,11 @@ class RoomSupervisor:
 
     def _state(self, own: Callable[[str], bool]) -> dict[str, Any]:
         """What RPC `parley.state` answers; `own`: whose agents the asker may know about."""
-        agents = self._agents
-        return {
-            "people": {
-                p.identity: {**asdict(p.preferences), "consent": _consent(p)}
-                for p in self._people.roster.values()
-                if p.is_person
-            },
-            "translations": [
-                {
-                    "speaker": running.spec.key.speaker,
-                    "language": running.spec.key.language,
-                    "listeners": sorted(running.spec.listeners),
-                    "readers": sorted(
-                        reader
-                        for reader in running.spec.readers | running.spec.source_readers
-                        if reader in self._people.roster
-                    ),
-                    "usd": round(running.bridge.usd, 6),
-                }
-                for running in self._running.values()
-            ],
-            "agents": agents.state(own) if agents is not None else [],
-            "tracks": json.loads(self._described),
-            "usd": round(self._budget.spent_usd, 6),
-        }
+        agents = self._agents.state(own) if self._agents is not None else []
+        bridges = [running.bridge for running in self._running.values()]
+        return state_of(self._people.roster, bridges, agents, self._described, self._budget.spent_usd)
 
-    # Text
-
-    def _read(self, bridge: TranslationBridge, segment: Segment, kind: TextKind) -> None:
-        """The agents that read along."""
-        if self._agents is not None:
-            readers = bridge.spec.readers if kind == "translation" else bridge.spec.source_readers
-            self._agents.read(readers, bridge.spec.key.speaker, segment)
-
-    def _readers(self, bridge: TranslationBridge, kind: TextKind) -> Iterable[str]:
-        roster = self._people.roster
-        wanted = bridge.spec.readers if kind == "translation" else bridge.spec.source_readers
-        return [reader for reader in wanted if reader in roster]
-
-    def _track_sid(self, bridge: TranslationBridge, kind: TextKind) -> str:
-        audio = bridge.audio
-        if kind == "translation" and isinstance(audio, TrackOutput):
-            return audio.sid
-        speaker = self._room.remote_participants.get(bridge.spec.key.speaker)
-        if speaker is None:
-            return ""
-        return next(
-            (p.sid for p in speaker.track_publications.values() if p.kind == rtc.TrackKind.KIND_AUDIO), ""
-        )
-
-    def _spoken(self, identity: str) -> str:
-        speaker = self._people.roster.get(identity)
-        spoken = speaker.preferences.speaks if speaker is not None else AUTO
-        return "" if spoken == AUTO else primary(spoken)
+    # What is told
 
     def _rejected(self, identity: str | None, rejection: Rejection) -> None:
         if self._standby:
@@ -498,10 +442,6 @@ class RoomSupervisor:
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
         return self._group.create_task(work, name=name)
-
-
-def _consent(participant: Participant) -> str:
-    return "granted" if participant.preferences.consent else "declined"
 
 
 def _description(speaker: str, language: str | None, kind: str) -> dict[str, str | None]:

@@ -7,13 +7,12 @@ microphone ──▶ Ears ──▶ AgentSession ⇄ RealtimeSession (the plugin
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from time import monotonic
-from typing import Any, Literal, Protocol
+from typing import Any
 
-import aiohttp
 from livekit.agents import (
     Agent,
     AgentSession,
@@ -24,25 +23,23 @@ from livekit.agents import (
 
 from livekit.plugins.openai_realtime import (
     ConversationOptions,
-    RealtimeModel,
-    RealtimeSession,
     ResponseEnded,
     TurnEvent,
     TurnTranscribed,
 )
-from livekit.plugins.openai_realtime.options import ConnectOptions
-from parley.agents import Caller, Conversation, Registered, Source
+from parley.agents import Caller, Conversation, Registered
 from parley.core.transcript import Segment
 from parley.core.turns import TurnPolicy
 from parley.core.usage import Budget, BudgetEvent, Tokens
 from parley.media.speech import SpeechPlayout
-from parley.metrics import Metrics
 
 from . import prompts
 from .ears import Ears
 from .floor import Floor
 from .lines import Lines
+from .model import TurnsModel, decided_here
 from .mouth import Mouth, SpeechTrack
+from .ports import Ending, Surroundings
 from .spending import Spending
 from .tools import Guard
 
@@ -55,40 +52,6 @@ CLOSE_S = 8.0
 """How long the end of a session may take."""
 FAREWELL_S = 15.0
 """How long the last words may take to be said."""
-
-
-class LinesOut(Protocol):
-    """Where the transcript of a conversation goes."""
-
-    def send(self, segment: Segment, who: Literal["agent", "person"]) -> None: ...
-
-
-class AgentNotices(Protocol):
-    """What the room and the operator are told."""
-
-    def say(self, event: str, *, speaker: str | None, language: str | None, detail: str) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """The ports of a voice agent."""
-
-    connect: ConnectOptions
-    http: aiohttp.ClientSession
-    lines: LinesOut
-    notices: AgentNotices
-    metrics: Metrics
-    see: Callable[[Source], Awaitable[bytes]] | None = None
-    """Takes a picture of what the participant shows, PNG or JPEG. Raises NothingToSeeError."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """Why a conversation is over."""
-
-    reason: Literal["left", "rest", "hang_up", "idle", "budget", "failed"]
-    detail: str = ""
-    retryable: bool = False
 
 
 class VoiceAgent:
@@ -124,8 +87,8 @@ class VoiceAgent:
         self._mouth.hold("alone")
         self._conversation = Conversation(caller, hang_up=self._hang_up, see=around.see, show=self._show)
         self._guard = Guard(own.tool_timeout_s, own.slow_tool_s, self._slow_tool, self._tool_trouble)
-        options = _decided_here(options)
-        self._model = _Model(options, connect=around.connect, http_session=around.http)
+        options = decided_here(options)
+        self._model = TurnsModel(options, connect=around.connect, http_session=around.http)
         self._model.on_turn = self._on_turn
         self._session: AgentSession[Conversation] | None = None
         self._floor: Floor | None = None
@@ -447,23 +410,3 @@ class VoiceAgent:
             self._session.generate_reply(instructions=prompts.STILL_THERE, tool_choice="none")
         elif self._asked and quiet_s >= options.idle_goodbye_s:
             self._end_with(prompts.GOODBYE, Ending("idle", "nobody answered any more"))
-
-
-class _Model(RealtimeModel):
-    """The plugin's model; the turns of all its sessions go to one place, also after a hand-over."""
-
-    on_turn: Callable[[TurnEvent], None]
-    newest: RealtimeSession | None = None
-
-    def session(self, *, turn_detection_disabled: bool = False) -> RealtimeSession:
-        session = super().session(turn_detection_disabled=turn_detection_disabled)
-        session.on("turn", self.on_turn)
-        self.newest = session
-        return session
-
-
-def _decided_here(options: ConversationOptions) -> ConversationOptions:
-    """Who interrupts is decided by the floor: the API goes on speaking until it is told otherwise."""
-    if options.turn_detection is None:
-        return options
-    return replace(options, turn_detection=replace(options.turn_detection, interrupt_response=False))

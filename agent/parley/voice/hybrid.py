@@ -14,7 +14,8 @@ from parley.agents import Caller
 from parley.core.usage import Tokens
 
 from . import prompts
-from .agent import Ending, VoiceAgent
+from .agent import VoiceAgent
+from .ports import Ending
 
 MOST_LINES = 100
 MOST_CHARS = 12_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from component.plugin import talk
@@ -89,6 +89,12 @@ class Server:
         """Until the client leaves."""
         while await self.next() is not None:
             pass
+
+    async def meanwhile(self, seconds: float) -> None:
+        """Take what the client sends for a while."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.listen()
 
     async def drop(self) -> None:
         """Abort the connection; what was said before arrives."""

@@ -64,7 +64,7 @@ async def test_a_second_reply_waits_for_the_first(realtime: Realtime) -> None:
         await server.greet()
         first = await server.until("response.create")
         await server.create("resp_1", first)
-        await asyncio.sleep(0.2)
+        await server.meanwhile(0.2)
         assert len(server.of("response.create")) == 1
         await server.finish("resp_1")
         await server.create("resp_2", await server.until("response.create"))
@@ -72,9 +72,9 @@ async def test_a_second_reply_waits_for_the_first(realtime: Realtime) -> None:
         await server.listen()
 
     async with on_line(realtime, script) as line:
-        replies = [line.session.generate_reply(), line.session.generate_reply()]
-        done = await asyncio.wait_for(asyncio.gather(*replies), 10)
-        assert [event.response_id for event in done] == ["resp_1", "resp_2"]
+        first = await asyncio.wait_for(line.session.generate_reply(), 10)
+        second = await asyncio.wait_for(line.session.generate_reply(), 10)
+        assert [first.response_id, second.response_id] == ["resp_1", "resp_2"]
 
 
 async def test_a_reply_refused_because_another_is_active_comes_after_it(realtime: Realtime) -> None:
@@ -83,7 +83,7 @@ async def test_a_reply_refused_because_another_is_active_comes_after_it(realtime
         asked = await server.until("response.create")
         await server.create("resp_0")
         await server.error("conversation_already_has_active_response", asked["event_id"])
-        await asyncio.sleep(0.1)
+        await server.meanwhile(0.1)
         assert len(server.of("response.create")) == 1
         await server.finish("resp_0")
         again = await server.until("response.create")
@@ -143,7 +143,7 @@ async def test_a_reply_cancelled_before_it_was_created_is_not_heard(realtime: Re
     async def script(server: Server) -> None:
         await server.greet()
         asked = await server.until("response.create")
-        await asyncio.sleep(0.1)
+        await server.meanwhile(0.1)
         await server.create("resp_1", asked)
         await server.begin("resp_1", "item_1")
         await server.until("response.cancel")
@@ -328,7 +328,7 @@ async def test_remote_tools_are_waited_for_approved_and_answered(realtime: Realt
         await server.greet()
         await server.until("session.update")
         await server.say("mcp_list_tools.in_progress", item_id="list_1")
-        await asyncio.sleep(0.2)
+        await server.meanwhile(0.2)
         assert server.of("response.create") == []
         await server.add({"id": "list_1", "type": "mcp_list_tools", "server_label": "docs", "tools": []})
         await server.say("mcp_list_tools.completed", item_id="list_1")
@@ -342,7 +342,7 @@ async def test_remote_tools_are_waited_for_approved_and_answered(realtime: Realt
         assert answer["item"]["approval_request_id"] == "ask_1"
         assert answer["item"]["approve"] is True
         await server.say("response.mcp_call.in_progress", item_id="call_1", output_index=0)
-        await asyncio.sleep(0.1)
+        await server.meanwhile(0.1)
         assert len(server.of("response.create")) == 1
         await server.say("response.mcp_call.completed", item_id="call_1", output_index=0)
         await server.create("resp_2", await server.until("response.create"))
@@ -358,7 +358,8 @@ async def test_remote_tools_are_waited_for_approved_and_answered(realtime: Realt
         assert line.generations[1].texts == {"item_2": "Found"}
         assert asked_for == [("docs", "search", "{}")]
         assert [item.id for item in line.session.chat_ctx.items] == ["item_2"]
-        await asyncio.sleep(0.1)
+        line.push(50)
+        await line.until(lambda: realtime.servers[0].pcm, "what was sent after it")
         assert len(realtime.servers[0].of("response.create")) == 2
 
 

@@ -24,7 +24,8 @@ from parley.media.speech import SpeechPlayout
 from parley.metrics import Metrics
 from parley.simulator import SessionRecord, Simulator, SimulatorOptions, Turn, word_sound
 from parley.testing import RecordingNotices
-from parley.voice.agent import Ending, Surroundings, VoiceAgent
+from parley.voice.agent import VoiceAgent
+from parley.voice.ports import Ending, Surroundings
 
 DEADLINE_S = 15.0
 FRAME = 480

@@ -11,7 +11,7 @@ from parley.agents import Conversation
 from parley.core.usage import Budget
 from parley.simulator import Call, Fault, Turn
 from parley.simulator.speech import marked, sound_of, voiced
-from parley.voice.agent import Ending
+from parley.voice.ports import Ending
 
 LONG = "one two three four five six seven eight nine ten eleven twelve"
 

@@ -84,7 +84,8 @@ def test_every_option_arrives(name: str) -> None:
 
 def test_all_of_them_together() -> None:
     options = read_options("support", EVERY)
-    assert options.conversation(STOCK).output_modalities == "text"
+    assert options.conversation(STOCK).output_modalities == "audio"
+    assert options.conversation(STOCK).turn_detection is None, "it hears nobody"
     assert options.own.usd == 0.5
 
 

@@ -1,0 +1,46 @@
+"""What stands around a voice agent, and how it ends."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import aiohttp
+
+from livekit.plugins.openai_realtime.options import ConnectOptions
+from parley.agents import Source
+from parley.core.transcript import Segment
+from parley.metrics import Metrics
+
+
+class LinesOut(Protocol):
+    """Where the transcript of a conversation goes."""
+
+    def send(self, segment: Segment, who: Literal["agent", "person"]) -> None: ...
+
+
+class AgentNotices(Protocol):
+    """What the room and the operator are told."""
+
+    def say(self, event: str, *, speaker: str | None, language: str | None, detail: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """The ports of a voice agent."""
+
+    connect: ConnectOptions
+    http: aiohttp.ClientSession
+    lines: LinesOut
+    notices: AgentNotices
+    metrics: Metrics
+    see: Callable[[Source], Awaitable[bytes]] | None = None
+    """Takes a picture of what the participant shows, PNG or JPEG. Raises NothingToSeeError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why a conversation is over."""
+
+    reason: Literal["left", "rest", "hang_up", "idle", "budget", "failed"]
+    detail: str = ""
+    retryable: bool = False
