@@ -71,7 +71,7 @@ def test_the_table_names_every_option_of_an_agent_with_its_default() -> None:
         if row.startswith("|"):
             options, defaults = (cell.strip().split(", ") for cell in row.split("|")[1:3])
             shown |= dict(zip(options, defaults, strict=len(options) > 1))
-    stands_for = {"none": None, "`True`": True, "en": None}
+    stands_for = {"none": None, "`True`": True}
     for name, field in AgentOptions.model_fields.items():
         said = shown.pop(f"`{name}`")
         if name == "backchannels":
@@ -108,6 +108,7 @@ def test_every_event_of_the_room_is_named() -> None:
             told |= set(
                 re.findall(r'"((?:session|audio|agent|tool|worker|preference)\.[a-z]+)"', path.read_text())
             )
+    assert {"agent.ended", "tool.failed", "session.failed"} <= told
     assert {f"`{event}`" for event in told} <= set(re.findall(r"`[a-z.]+`", README))
 
 

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,7 @@ async def _enter(
             *(server.url, server.api_key, server.api_secret, room, identity),
             attributes={"parley.agent": "talker"},
             auto_subscribe=False,
-            hears=lambda name, _, identity=identity: agent_track(name, identity),
+            hears=partial(agent_track, identity),
         )
         talker = Talker(identity, number, await stack.enter_async_context(joining))
         await talker.greeted()

@@ -72,7 +72,7 @@ async def measure(args: argparse.Namespace, logs: Path) -> tuple[list[AgentVisit
                     try:
                         async with asyncio.timeout(_VISIT_S + 2 * plan.seconds + 40 * plan.interruptions):
                             result = await visit(kind, server, size, plan, logs)
-                    except Exception:
+                    except Exception:  # noqa: BLE001 - the other visits go on
                         traceback.print_exc()
                         failed += 1
                         continue
@@ -125,7 +125,11 @@ def _lines(round_trips: Iterable[str]) -> list[tuple[str, Value, int]]:
         *lines,
         ("interruptions not obeyed", lambda v: v.found.not_interrupted, 0),
         ("truncated − heard, median, ms", _ms(lambda v: v.found.truncation_s, 0.5), 0),
-        ("|truncated − heard|, p95, ms", _ms(lambda v: [abs(s) for s in v.found.truncation_s], 0.95), 0),
+        (
+            "truncated − heard, absolute, p95, ms",
+            _ms(lambda v: [abs(s) for s in v.found.truncation_s], 0.95),
+            0,
+        ),
         ("cut, but the API not told", lambda v: v.found.not_truncated, 0),
         ("words over the first 3 s of the agent", lambda v: v.found.early_words or None, 0),
         ("… that never came to the API", lambda v: v.found.early_words_lost, 0),
@@ -152,7 +156,7 @@ def summary(visits: Sequence[AgentVisit]) -> Table:
     """Parley beside the stock way: medians over the runs that count, all if there is no such run."""
     head = ("people", "", "Parley", "stock", "Parley ÷ stock")
     round_trips = sorted({name for v in visits for name in v.found.barge_in_s}, key=int)
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for size in sorted({v.size for v in visits}):
         label = str(size)
         for name, value, digits in _lines(round_trips):
@@ -172,7 +176,7 @@ def runs(visits: Sequence[AgentVisit]) -> Table:
     """Every run by itself, with what ran beside the worker."""
     head = ("worker", "people", "job %", "worker %", "clients %", "server %", "API %", "others %")
     more = ("answered", "voice p50 ms", "barge-in p50 ms", "")
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for v in visits:
         cells = (v.job, v.worker, v.clients, v.server, v.simulator, v.others)
         barge_in = [s for values in v.found.barge_in_s.values() for s in values]

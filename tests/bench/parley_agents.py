@@ -1,4 +1,4 @@
-"""The voice agent that Parley's worker puts beside participants in `agents.py`; what stock_agents.py says too."""
+"""The voice agent that Parley's worker puts beside participants in `agents.py`, as stock_agents.py does."""
 
 from livekit.agents import Agent
 

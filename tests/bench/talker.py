@@ -42,7 +42,7 @@ class Said:
     round_trip_s: float = 0.0
 
 
-def agent_track(name: str, identity: str) -> bool:
+def agent_track(identity: str, name: str, _publisher: str) -> bool:
     """Whether a track is that of somebody's own agent, on either side."""
     return name in (f"parley-agent:{identity}", f"stock-agent:{identity}")
 

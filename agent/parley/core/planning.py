@@ -1,10 +1,11 @@
-"""Planning: from the routes to the bridges that should run, and what to stop and start for it."""
+"""Planning: from routes and preferences to the bridges and agents that should run."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
-from .model import ORIGINAL, BridgeKey, BridgeSpec, Route
+from .model import OFF, ORIGINAL, BridgeKey, BridgeSpec, Roster, Route
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +59,30 @@ def plan(wanted: Mapping[BridgeKey, BridgeSpec], running: Mapping[BridgeKey, Bri
     new = sorted(key for key in wanted if key not in running)
     room = max(0, cap - len(kept))
     return Plan(stop, change, tuple(wanted[key] for key in new[:room]), tuple(new[room:]))
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One agent that should run: beside whom, and who hears it."""
+
+    name: str
+    beside: str
+    hears: frozenset[str]
+    """Identities whose microphones it hears, and that hear it."""
+
+
+def wanted(roster: Roster, audience: Callable[[str], Literal["participant", "room"]]) -> dict[str, Wanted]:
+    """Key → agent. A participant's own agent has the participant's identity for key, a room's its name."""
+    people = {p.identity: p for p in roster.values() if p.is_person and p.preferences.consent}
+    found: dict[str, Wanted] = {}
+    for identity, person in sorted(people.items()):
+        name = person.preferences.agent
+        if name == OFF:
+            continue
+        if audience(name) == "participant":
+            found[f"of {identity}"] = Wanted(name, identity, frozenset([identity]))
+        else:
+            first = found.get(f"room {name}")
+            beside = first.beside if first is not None else identity
+            found[f"room {name}"] = Wanted(name, beside, frozenset(people))
+    return found

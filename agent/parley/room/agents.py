@@ -11,14 +11,16 @@ from livekit.agents import Agent
 from livekit.rtc.participant import PublishTrackError
 
 from livekit import api, rtc
+from livekit.plugins.openai_realtime import ResumeOptions
 from livekit.plugins.openai_realtime.options import ConnectOptions
 from parley import agents as registry
 from parley import config
 from parley.agents import Caller
 from parley.core.language import primary, same_language
-from parley.core.model import AUTO, OFF, ORIGINAL, Participant, Roster, Route
+from parley.core.model import AUTO, ORIGINAL, Participant, Roster, Route
+from parley.core.planning import Wanted, wanted
 from parley.core.transcript import Segment
-from parley.core.usage import Budget
+from parley.core.usage import Budget, Tokens
 from parley.errors import AgentError
 from parley.media.mix import Mixer
 from parley.media.speech import SpeechPlayout
@@ -31,7 +33,7 @@ from parley.voice.ports import Ending, Surroundings
 from .camera import picture
 from .changes import Changes
 from .text_output import CAPTIONS_TOPIC, Text, TextOutput
-from .track_input import Ingress
+from .track_input import Ingress, MixedIn
 from .track_output import TrackOutput
 
 logger = logging.getLogger("parley.room")
@@ -69,33 +71,6 @@ class AgentPolicy:
     """Identities that may make an agent speak, `*` for everybody; participants of kind agent always may."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """One agent that should run: beside whom, and who hears it."""
-
-    name: str
-    beside: str
-    hears: frozenset[str]
-    """Identities whose microphones it hears, and that hear it."""
-
-
-def wanted(roster: Roster, audience: Callable[[str], Literal["participant", "room"]]) -> dict[str, Wanted]:
-    """Key → agent. A participant's own agent has the participant's identity for key, a room's its name."""
-    people = {p.identity: p for p in roster.values() if p.is_person and p.preferences.consent}
-    found: dict[str, Wanted] = {}
-    for identity, person in sorted(people.items()):
-        name = person.preferences.agent
-        if name == OFF:
-            continue
-        if audience(name) == "participant":
-            found[f"of {identity}"] = Wanted(name, identity, frozenset([identity]))
-        else:
-            first = found.get(f"room {name}")
-            beside = first.beside if first is not None else identity
-            found[f"room {name}"] = Wanted(name, beside, frozenset(people))
-    return found
-
-
 @dataclass(slots=True)
 class _Running:
     """An agent, its track and its task."""
@@ -103,6 +78,8 @@ class _Running:
     want: Wanted
     agent: VoiceAgent | HybridAgent
     output: TrackOutput
+    language: str
+    """BCP-47 tag of what the participant hears; empty: not known."""
     task: "asyncio.Task[None] | None" = field(default=None, repr=False)
 
 
@@ -187,8 +164,13 @@ class RoomAgents:
             new = want.get(key)
             if new is None or new.name != running.want.name:
                 self._end(key, Ending("left"))
-            elif new != running.want:
-                self._follow(key, new)
+            else:
+                if new != running.want:
+                    self._follow(key, new)
+                language = _language(roster.get(new.beside))
+                if language != running.language:
+                    running.language = language
+                    await running.agent.speak_language(language)
         for key, new in want.items():
             if key not in self._running and key not in self._ended and not self._budget.exceeded:
                 await self._start(key, new)
@@ -241,14 +223,15 @@ class RoomAgents:
         )
         budgets = (Budget(_least(spec.options.usd, self._policy.usd_per_participant)), self._budget)
         silence_s = self._policy.defaults.silence_ms / 1000
+        resume = ResumeOptions(history_items=self._policy.defaults.history_items)
         hybrid = spec.options.mode == "hybrid"
 
         def voice(agent: Agent) -> VoiceAgent:
-            ports = (around, queue, output, budgets, silence_s)
+            ports = (around, queue, output, budgets, silence_s, resume)
             return VoiceAgent(spec, agent, caller, options, *ports, listens=not hybrid)
 
         made = HybridAgent(spec.name, caller, lambda: voice(spec.make(caller))) if hybrid else voice(agent)
-        running = self._running[key] = _Running(want, made, output)
+        running = self._running[key] = _Running(want, made, output, caller.language)
         self._follow(key, want)
         running.task = self._spawn(self._guard(key, running), f"voice agent {want.name}")
 
@@ -259,7 +242,7 @@ class RoomAgents:
         for key, running in self._running.items():
             if not isinstance(running.agent, HybridAgent):
                 continue
-            language = primary(running.agent.caller.language or DEFAULT_LANGUAGE)
+            language = primary(running.language or DEFAULT_LANGUAGE)
             for speaker in people:
                 spoken = speaker.preferences.speaks
                 own = spoken != AUTO and same_language(spoken, language)
@@ -287,7 +270,7 @@ class RoomAgents:
             return
         mixer = self._mixers.setdefault(key, Mixer())
         for identity in want.hears:
-            self._ingress.attach(identity, key, _Mixed(identity, mixer, running.agent), prompt=True)
+            self._ingress.attach(identity, key, MixedIn(identity, mixer, running.agent), prompt=True)
 
     async def _guard(self, key: str, running: _Running) -> None:
         """The bulkhead around one agent: whatever its code does stays in it."""
@@ -302,15 +285,18 @@ class RoomAgents:
         finally:
             self._detach(key, running)
             await asyncio.shield(self._unpublish(running.output))
-        await self._after(key, want, ending)
+        await self._after(key, want, ending, running.agent.usd, running.agent.tokens)
 
-    async def _after(self, key: str, want: Wanted, ending: Ending) -> None:
+    async def _after(self, key: str, want: Wanted, ending: Ending, usd: float, tokens: Tokens) -> None:
+        used = f"{usd:.4f} USD, {tokens.input + tokens.cached + tokens.output} tokens"
         if ending.reason == "left":
+            logger.info("a voice agent ended", extra={"agent": want.name, "used": used})
             self._changes.add()
             return
         self._ended[key] = want
         failed = ending.reason == "failed"
-        self._tell("agent.failed" if failed else "agent.ended", want, ending.detail or ending.reason)
+        detail = f"{ending.detail or ending.reason} ({used})"
+        self._tell("agent.failed" if failed else "agent.ended", want, detail)
         if failed and ending.retryable:
             count = self._failures[key] = self._failures.get(key, 0) + 1
             wait_s = RETRY_S[min(count, len(RETRY_S)) - 1]
@@ -383,7 +369,7 @@ class RoomAgents:
             "lk.segment_id": segment.id,
             "lk.transcription_final": "true" if segment.final else "false",
             "lk.transcribed_track_id": self._track_sid(running, who),
-            "language": running.agent.caller.language,
+            "language": running.language,
             "parley.kind": "agent",
         }
         sender = me if who == "agent" else want.beside
@@ -411,22 +397,6 @@ class _Lines:
     def send(self, segment: Segment, who: Literal["agent", "person"]) -> None:
         """See LinesOut."""
         self._agents.send(self._key, segment, who)
-
-
-class _Mixed:
-    """One microphone of several that an agent hears."""
-
-    def __init__(self, identity: str, mixer: Mixer, agent: VoiceAgent | HybridAgent) -> None:
-        self._identity = identity
-        self._mixer = mixer
-        self._agent = agent
-
-    def hear(
-        self, pcm: bytes, at: float, speaking: bool, pre_roll: Iterable[bytes], voiced_s: float = 0.0
-    ) -> None:
-        """As VoiceAgent.hear."""
-        frame = self._mixer.push(self._identity, pcm)
-        self._agent.hear(frame or b"", at, speaking, (), voiced_s)
 
 
 def _language(person: Participant | None) -> str:

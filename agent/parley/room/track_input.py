@@ -11,6 +11,7 @@ import numpy as np
 from livekit import rtc
 from parley.core.framing import RATE_HZ, seconds
 from parley.media.gate import GatePolicy, PhraseGate
+from parley.media.mix import Mixer
 from parley.media.vad import SpeechProbability
 
 from .native import NativeLayer, OnAudio
@@ -66,6 +67,22 @@ class Hearer(Protocol):
 
         `speaking`: a phrase lives; `pre_roll`: what was captured just before.
         """
+
+
+class MixedIn:
+    """One microphone of several that an agent hears."""
+
+    def __init__(self, identity: str, mixer: Mixer, agent: Hearer) -> None:
+        self._identity = identity
+        self._mixer = mixer
+        self._agent = agent
+
+    def hear(
+        self, pcm: bytes, at: float, speaking: bool, pre_roll: Sequence[bytes], voiced_s: float = 0.0
+    ) -> None:
+        """See Hearer."""
+        frame = self._mixer.push(self._identity, pcm)
+        self._agent.hear(frame or b"", at, speaking, (), voiced_s)
 
 
 class Microphone:

@@ -9,7 +9,6 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -19,23 +18,27 @@ from livekit.agents import (
     ErrorEvent,
     SpeechCreatedEvent,
     UserInputTranscribedEvent,
+    llm,
 )
 
 from livekit.plugins.openai_realtime import (
     ConversationOptions,
+    Reconnected,
+    Reconnecting,
     ResponseEnded,
+    ResumeOptions,
     TurnEvent,
     TurnTranscribed,
 )
 from parley.agents import Caller, Conversation, Registered
+from parley.core.framing import seconds
 from parley.core.transcript import Segment
-from parley.core.turns import TurnPolicy
 from parley.core.usage import Budget, BudgetEvent, Tokens
 from parley.media.speech import SpeechPlayout
 
 from . import prompts
 from .ears import Ears
-from .floor import Floor
+from .floor import Floor, turn_policy
 from .lines import Lines
 from .model import TurnsModel, decided_here
 from .mouth import Mouth, SpeechTrack
@@ -68,6 +71,7 @@ class VoiceAgent:
         track: SpeechTrack,
         budgets: Sequence[Budget] = (),
         silence_s: float = 0.5,
+        resume: ResumeOptions | None = None,
         *,
         listens: bool = True,
     ) -> None:
@@ -88,7 +92,7 @@ class VoiceAgent:
         self._conversation = Conversation(caller, hang_up=self._hang_up, see=around.see, show=self._show)
         self._guard = Guard(own.tool_timeout_s, own.slow_tool_s, self._slow_tool, self._tool_trouble)
         options = decided_here(options)
-        self._model = TurnsModel(options, connect=around.connect, http_session=around.http)
+        self._model = TurnsModel(options, connect=around.connect, http_session=around.http, resume=resume)
         self._model.on_turn = self._on_turn
         self._session: AgentSession[Conversation] | None = None
         self._floor: Floor | None = None
@@ -105,6 +109,8 @@ class VoiceAgent:
         self._tasks: set[asyncio.Task[None]] = set()
         self._last_active = monotonic()
         self._asked = False
+        self._lost = False
+        self._pushed_s = 0.0
         self._waiting_says: list[tuple[str, bool]] = []
 
     @property
@@ -146,19 +152,23 @@ class VoiceAgent:
         if not self._listens:
             return
         if not self._own_vad:
-            self._ears.push(pcm)
+            self._push(pcm)
             return
         if speaking and not self._turn_open:
             self._turn_open = True
             for earlier in pre_roll:
-                self._ears.push(earlier)
+                self._push(earlier)
         if not self._turn_open:
             return
-        self._ears.push(pcm)
+        self._push(pcm)
         self._voice_at = at if voiced_s > 0 else self._voice_at
         if at - self._voice_at >= self._silence_s:
             self._turn_open = False
             self._end_of_turn()
+
+    def _push(self, pcm: bytes) -> None:
+        self._ears.push(pcm)
+        self._pushed_s += seconds(len(pcm))
 
     def heard_by_somebody(self) -> None:
         """The participant gets the track now: what waited for that is played."""
@@ -171,17 +181,30 @@ class VoiceAgent:
             return
         if interrupt:
             self._floor.interrupt()
-        self._session.generate_reply(instructions=instructions, tool_choice="none")
+        self._session.generate_reply(instructions=instructions)
         self._last_active = monotonic()
 
     async def tell(self, text: str) -> None:
         """Something to know, from the application: it does not make the agent speak."""
-        agent = self._session.current_agent if self._session is not None else None
-        if agent is None:
+        session = self._model.newest
+        if session is None:
             return
-        context = agent.chat_ctx.copy()
+        # The API's session is told, not the Agent: its context lacks a call whose tool still works, and
+        # would take it out of the conversation.
+        context = session.chat_ctx.copy()
         context.add_message(role="system", content=text)
-        await agent.update_chat_ctx(context)
+        try:
+            await session.update_chat_ctx(context)
+        except llm.RealtimeError as e:
+            logger.warning("an agent may not have been told something: %s", e)
+
+    async def speak_language(self, language: str) -> None:
+        """The participant hears another language now (BCP-47 tag; empty: not known): the agent speaks it."""
+        self._conversation.language = language
+        agent = self._session.current_agent if self._session is not None else self._agent
+        told = agent.instructions
+        if isinstance(told, str) and (instructions := prompts.in_language(told, language)) != told:
+            await agent.update_instructions(instructions)
 
     def hear_text(self, text: str) -> None:
         """The participant has typed something."""
@@ -205,20 +228,26 @@ class VoiceAgent:
         """Opens the session, greets, and works until `finish`."""
         agent = self._agent
         await self._guard.install(agent)
+        await self.speak_language(self.caller.language)
         session = self._session_of(agent)
         try:
             await session.start(agent, record=False)
-            async with asyncio.TaskGroup() as self._group:
-                self._spawn(self._watch())
-                self._greet(session)
-                self._started.set()
-                await self._over.wait()
-                for task in self._tasks:
-                    task.cancel()
+            with self._around.metrics.session(KIND):
+                await self._converse(session)
         finally:
             self._ears.close()
             await asyncio.shield(self._close(session))
         return self._ending or Ending("left")
+
+    async def _converse(self, session: "AgentSession[Conversation]") -> None:
+        """Until the conversation is over."""
+        async with asyncio.TaskGroup() as self._group:
+            self._spawn(self._watch())
+            self._greet(session)
+            self._started.set()
+            await self._over.wait()
+            for task in self._tasks:
+                task.cancel()
 
     def _session_of(self, agent: Agent) -> "AgentSession[Conversation]":
         session: AgentSession[Conversation] = AgentSession(
@@ -229,21 +258,9 @@ class VoiceAgent:
             user_away_timeout=None,
             userdata=self._conversation,
         )
-        options = self._own
-        policy = TurnPolicy(backchannels=frozenset(options.backchannels))
-        if options.false_interruption_s is None:
-            policy = replace(policy, certain_s=0.0)
-        elif self._own_vad:
-            policy = replace(policy, unread_s=0.0)  # the turn is over, and its words come with the answer
-        else:
-            policy = replace(policy, unread_s=options.false_interruption_s)
-        self._floor = Floor(
-            policy,
-            session,
-            self._mouth,
-            lambda: self._guard.running > 0,
-            interruptions=options.interruptions,
-        )
+        policy = turn_policy(self._own, own_vad=self._own_vad)
+        interruptions = self._own.interruptions
+        self._floor = Floor(policy, session, self._mouth, self._working, interruptions=interruptions)
         self._mouth.on_begin = self._floor.began
         self._mouth.on_silent = self._silent
         session.input.audio = self._ears
@@ -255,6 +272,9 @@ class VoiceAgent:
         session.on("close", lambda _: self.finish(Ending("failed", "the session closed", retryable=True)))
         self._session = session
         return session
+
+    def _working(self) -> bool:
+        return self._guard.running > 0
 
     def _greet(self, session: "AgentSession[Conversation]") -> None:
         options = self._own
@@ -283,6 +303,13 @@ class VoiceAgent:
         match event:
             case ResponseEnded():
                 self._response_ended(event)
+            case Reconnecting(reason=reason) if reason != "rotation":
+                self._around.metrics.session_failed(KIND, reason)
+                self._lost = True
+                self._tell_trouble("session.failed", reason)
+            case Reconnected() if self._lost:
+                self._lost = False
+                self._tell_trouble("session.recovered", "the conversation goes on")
             case TurnTranscribed(usage=usage) if usage is not None:
                 self._spending.transcription(usage)
             case _:
@@ -397,6 +424,15 @@ class VoiceAgent:
             now = monotonic()
             self._floor.tick(now)
             self._idle(now)
+            self._count()
+
+    def _count(self) -> None:
+        """Meters what went to the session and what came from it."""
+        metrics = self._around.metrics
+        sent_s, self._pushed_s = self._pushed_s, 0.0
+        metrics.sent(KIND, None, sent_s)
+        metrics.received(KIND, self._mouth.take_received_s())
+        metrics.dropped("session", self._ears.take_dropped_s())
 
     def _idle(self, now: float) -> None:
         options = self._own

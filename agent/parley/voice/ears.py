@@ -21,13 +21,17 @@ class Ears(io.AudioInput):
         self._waiting_s = 0.0
         self._arrived = asyncio.Event()
         self._closed = False
-        self.dropped_s = 0.0
-        """Seconds dropped so far because nobody took them."""
+        self._dropped_s = 0.0
 
     @property
     def waiting_s(self) -> float:
         """Seconds that were not taken yet."""
         return self._waiting_s
+
+    def take_dropped_s(self) -> float:
+        """Seconds dropped since this was last asked, because nobody took them."""
+        dropped_s, self._dropped_s = self._dropped_s, 0.0
+        return dropped_s
 
     def push(self, pcm: bytes) -> None:
         """One frame from the microphone; never blocks."""
@@ -38,7 +42,7 @@ class Ears(io.AudioInput):
         while self._waiting_s > MOST_S:
             lost = seconds(len(self._frames.popleft()))
             self._waiting_s -= lost
-            self.dropped_s += lost
+            self._dropped_s += lost
         self._arrived.set()
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ over the agent's voice was a turn at all is decided here; an answer to what was 
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -21,6 +22,7 @@ from livekit.plugins.openai_realtime import (
     TurnStopped,
     TurnTranscribed,
 )
+from parley.agents import AgentOptions
 from parley.core.turns import TurnPolicy, TurnTaker, Verdict
 
 from .mouth import Mouth
@@ -29,6 +31,15 @@ logger = logging.getLogger("parley.voice")
 
 UNANSWERED_S = 1.0
 """A turn to which the API has begun no answer in this time is answered on request."""
+
+
+def turn_policy(options: AgentOptions, *, own_vad: bool) -> TurnPolicy:
+    """What an agent's options say of interruptions; `own_vad`: turns are found by Parley's own VAD."""
+    policy = TurnPolicy(backchannels=frozenset(options.backchannels))
+    if options.false_interruption_s is None:
+        return replace(policy, certain_s=0.0)
+    # With its own VAD a turn is over when it is judged, and its words come with the answer.
+    return replace(policy, unread_s=0.0 if own_vad else options.false_interruption_s)
 
 
 class Floor:

@@ -8,6 +8,7 @@ import asyncio
 import re
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from time import monotonic
 
 from parley.agents import Caller
@@ -96,6 +97,12 @@ class HybridAgent:
         self._lines.append(f"(the application) {text}")
         if self._awake is not None:
             await self._awake.tell(text)
+
+    async def speak_language(self, language: str) -> None:
+        """See VoiceAgent."""
+        self.caller = replace(self.caller, language=language)
+        if self._awake is not None:
+            await self._awake.speak_language(language)
 
     def hear_text(self, text: str) -> None:
         """See VoiceAgent."""

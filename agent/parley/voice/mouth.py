@@ -49,6 +49,7 @@ class Mouth(io.AudioOutput):
         self._started = False
         self._open = False
         self._complete_s: float | None = None
+        self._received_s = 0.0
         self.on_begin: Callable[[], None] | None = None
         """Called when the first frame of a reply arrives."""
         self.on_silent: Callable[[], None] | None = None
@@ -59,6 +60,11 @@ class Mouth(io.AudioOutput):
     def speaking(self) -> bool:
         """Whether a reply is being played, or held back."""
         return self._open
+
+    def take_received_s(self) -> float:
+        """Seconds of speech that came since this was last asked."""
+        received_s, self._received_s = self._received_s, 0.0
+        return received_s
 
     def hold(self, why: Hold) -> None:
         """Stops playing with the next frame; nothing is lost."""
@@ -87,6 +93,7 @@ class Mouth(io.AudioOutput):
             if self.on_begin is not None:
                 self.on_begin()
         await super().capture_frame(frame)
+        self._received_s += frame.duration
         self._queue.push(bytes(frame.data.cast("B")), self._track.ready(monotonic()))
         self._track.wake()
         while self._queue.queued_s > MOST_S:

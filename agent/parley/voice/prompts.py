@@ -16,6 +16,13 @@ STILL_THERE = "The person has been silent for a while. Ask in one short sentence
 GOODBYE = "The person does not answer any more. Say goodbye in one short sentence."
 READ = "This is what was said in the room before, as far as it was transcribed:\n{lines}"
 ADDRESSED = "You were addressed in the room, with these words: {line}\nAnswer them."
+_LANGUAGE = "\n\nSpeak the language with the tag "
+
+
+def in_language(instructions: str, language: str) -> str:
+    """An agent's instructions, with the language that its participant hears (BCP-47 tag; empty: none)."""
+    own = instructions.partition(_LANGUAGE)[0]
+    return f"{own}{_LANGUAGE}{language}, unless you are asked for another." if language else own
 
 
 def exactly(text: str) -> str:
