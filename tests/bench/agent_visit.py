@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import secrets
 import tempfile
 import time
@@ -60,6 +61,8 @@ class AgentVisit:
     simulator: float = 0.0
     others: float = 0.0
     """What the rest of the machine did meanwhile: the more, the less the run proves."""
+    foreign: float | None = None
+    """What others than the worker used of its core, where it has one of its own."""
     stalled_s: float = 0.0
     """What the microphones missed, all together, from the first to the last."""
     blocked: tuple[int, int] = (0, 0)
@@ -81,7 +84,10 @@ class AgentVisit:
 class _Clock:
     """The meters of all processes, started together."""
 
-    def __init__(self, server: LiveKitServer, running: RunningWorker, sim: TalkingApi) -> None:
+    def __init__(
+        self, server: LiveKitServer, running: RunningWorker, sim: TalkingApi, core: int | None
+    ) -> None:
+        self._core, self._core_busy = core, _core_busy_s(core)
         self._meters = {"worker": Meter(running.pid), "server": Meter(server.pid), "sim": Meter(sim.pid)}
         self._jobs = [Meter(pid) for pid in tree(running.pid)[1:] if tree(pid) == [pid]]
         self._began, self._own, self._busy = time.monotonic(), _own_cpu_s(), busy_s()
@@ -97,6 +103,9 @@ class _Clock:
         everything = 100 * (busy_s() - self._busy) / result.seconds
         known = result.worker + result.server + result.simulator + result.clients
         result.others = max(0.0, everything - known)
+        if self._core is not None:
+            used = 100 * (_core_busy_s(self._core) - self._core_busy) / result.seconds
+            result.foreign = max(0.0, used - result.worker)
 
 
 async def visit(kind: str, server: LiveKitServer, size: int, plan: Plan, logs: Path) -> AgentVisit:
@@ -112,7 +121,7 @@ async def visit(kind: str, server: LiveKitServer, size: int, plan: Plan, logs: P
             room = await stack.enter_async_context(_room(server))
             talkers = await _enter(stack, server, room, size)
             await sim.set(reply_s=SHORT_S)
-            clock = _Clock(server, running, sim)
+            clock = _Clock(server, running, sim, plan.core)
             await _all(talker.ask(plan.seconds) for talker in talkers)
             clock.stop(result)
             for round_trip_s in plan.round_trips_s if plan.interruptions else ():
@@ -169,3 +178,13 @@ async def _room(server: LiveKitServer) -> AsyncIterator[str]:
 def _own_cpu_s() -> float:
     times = os.times()
     return times.user + times.system
+
+
+def _core_busy_s(core: int | None) -> float:
+    """CPU seconds that one core has worked so far, and what the machine's host took from it."""
+    if core is None:
+        return 0.0
+    found = re.search(rf"^cpu{core} (.*)$", Path("/proc/stat").read_text(), re.MULTILINE)
+    assert found is not None
+    user, nice, system, _idle, _io, irq, soft, steal, *_ = map(int, found[1].split())
+    return (user + nice + system + irq + soft + steal) / os.sysconf("SC_CLK_TCK")

@@ -197,6 +197,8 @@ def _remarks(visit: AgentVisit) -> list[str]:
     if visit.found.spoilt:
         starved = f"microphones ran dry for {visit.stalled_s:.1f} s, {visit.found.spoilt} utterances left out"
         remarks.append(starved + (": proves nothing" if visit.starved else ""))
+    if visit.foreign is not None:
+        remarks.append(f"others used {visit.foreign:.0f} % of the worker's core")
     if visit.tracebacks:
         remarks.append(f"{visit.tracebacks} tracebacks in its log")
     if visit.found.refused:

@@ -53,7 +53,8 @@ def _noise(seconds: float) -> Pcm:
     """Unbroken, so that every silence at the ear is a loss, and its end is the place where it was cut."""
     samples = np.random.default_rng(1).standard_normal(round(seconds * SAMPLE_RATE_HZ))
     smooth = np.convolve(samples, np.ones(8) / 8, "same")
-    return (smooth / np.abs(smooth).max() * _PEAK).astype(np.int16)
+    pcm: Pcm = (smooth / np.abs(smooth).max() * _PEAK).astype(np.int16)
+    return pcm
 
 
 def _keep(kept: dict[str, bytearray]) -> None:

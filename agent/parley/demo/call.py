@@ -91,14 +91,11 @@ def _attributes(args: argparse.Namespace) -> dict[str, str]:
 
 
 def _introduce(view: DialogueView, where: Stage, args: argparse.Namespace) -> None:
-    if where.simulated:
-        how = (
-            "simulated: the agent says what is written for it"
-            if args.once
-            else ("simulated (no OPENAI_API_KEY): the agent repeats you, and calls its tools by their names")
-        )
-    else:
-        how = "real API: answered by OpenAI, and billed"
+    how = "real API: answered by OpenAI, and billed"
+    if args.once:
+        how = "simulated: the agent says what is written for it"
+    elif where.simulated:
+        how = "simulated (no OPENAI_API_KEY): the agent repeats you, and calls its tools by their names"
     view.title(f"parley demo · {args.agent} · {how}")
     view.note(f"livekit-server {where.url} · room {where.room}")
     if not where.own_server:

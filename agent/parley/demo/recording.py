@@ -57,14 +57,15 @@ class Recording:
     def time_of(self, position_s: float) -> float:
         """The arrival time (monotonic, s) of the sound `position_s` seconds into `pcm`.
 
-        Raises ValueError where nothing was received.
+        Any thread may ask while frames are added. Raises ValueError where nothing was received.
         """
         if not self._ends:
             raise ValueError(f"nothing was received on {self.track_name}")
         ends = np.asarray(self._ends) / SAMPLE_RATE_HZ
+        arrivals = np.asarray(self._arrivals[: len(ends)])
         near = np.abs(ends - position_s) <= _WINDOW_S
         near[np.argmin(np.abs(ends - position_s))] = True
-        return position_s + float(np.min((np.asarray(self._arrivals) - ends)[near]))
+        return position_s + float(np.min((arrivals - ends)[near]))
 
 
 @dataclass(frozen=True)

@@ -358,7 +358,7 @@ class RoomAgents:
     def _tell(self, event: str, want: Wanted, detail: str) -> None:
         self._notices.say(event, speaker=want.beside, language=None, detail=f"{want.name}: {detail}")
 
-    def send(self, key: str, segment: Segment, who: Literal["agent", "person"]) -> None:
+    def send(self, key: str, segment: Segment, who: Literal["agent", "person"], *, cut: bool) -> None:
         """A line of a conversation, to those who take part in it."""
         running = self._running.get(key)
         if running is None:
@@ -372,6 +372,8 @@ class RoomAgents:
             "language": running.language,
             "parley.kind": "agent",
         }
+        if cut:
+            attributes["parley.interrupted"] = "true"
         sender = me if who == "agent" else want.beside
         to = tuple(sorted(identity for identity in want.hears if identity in self._roster))
         if to:
@@ -394,9 +396,9 @@ class _Lines:
         self._agents = agents
         self._key = key
 
-    def send(self, segment: Segment, who: Literal["agent", "person"]) -> None:
+    def send(self, segment: Segment, who: Literal["agent", "person"], *, cut: bool) -> None:
         """See LinesOut."""
-        self._agents.send(self._key, segment, who)
+        self._agents.send(self._key, segment, who, cut=cut)
 
 
 def _language(person: Participant | None) -> str:

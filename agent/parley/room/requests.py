@@ -30,6 +30,9 @@ MOST_ANSWER = 14_000
 """Bytes of an answer; LiveKit takes 15 KiB."""
 REQUESTS_PER_S = 5.0
 REQUESTS_BURST = 20.0
+MESSAGES_PER_S = 0.5
+MESSAGES_BURST = 5.0
+"""Of typed messages, for each participant."""
 
 _FORM = '{"to": identity, "text" | "instructions": text, "interrupt": true | false}'
 
@@ -67,6 +70,7 @@ class Requests:
         self._standby = standby
         self._spawn = spawn
         self._bucket = Bucket(REQUESTS_PER_S, REQUESTS_BURST)
+        self._typed: dict[str, Bucket] = {}
 
     def listen(self) -> None:
         """Registers the handlers."""
@@ -147,6 +151,15 @@ class Requests:
         if not self._trusted(caller):
             raise Refused(NOT_ALLOWED, f"{SAY}: {_shown(caller)} may not; PARLEY_LIMITS__SAY names who may")
 
+    def _may_type(self, sender: str) -> bool:
+        """Every message is an answer that somebody pays for: so many, and no more."""
+        self._typed = {identity: b for identity, b in self._typed.items() if identity in self._roster()}
+        bucket = self._typed.setdefault(sender, Bucket(MESSAGES_PER_S, MESSAGES_BURST))
+        if bucket.take(monotonic()):
+            return True
+        logger.info("a typed message was dropped: more than %g a second", MESSAGES_PER_S)
+        return False
+
     def _on_text(self, reader: rtc.TextStreamReader, sender: str) -> None:
         self._spawn(self._take_text(reader, sender), "text of an application")
 
@@ -163,7 +176,7 @@ class Requests:
             return
         if reader.info.topic == CHAT_TOPIC:
             agent = self._agents.of(sender)
-            if agent is not None:
+            if agent is not None and self._may_type(sender):
                 agent.hear_text(text)
             return
         try:

@@ -404,7 +404,7 @@ class RoomSupervisor:
         tasks = [running.task for running in self._all() if running.task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=FINISH_S)
-        self._notices.say("worker.left", speaker=None, language=None, detail="no more translation here")
+        self._notices.say("worker.left", speaker=None, language=None, detail="the room is left")
         try:
             async with asyncio.timeout(5):
                 await self._text.sent()

@@ -86,7 +86,7 @@ class VoiceAgent:
         self._track = track
         self._spending = Spending(around.metrics, options, budgets, self._on_budget)
         self._ears = Ears()
-        self._lines = Lines(f"a-{id(self):x}", lambda segment: around.lines.send(segment, "agent"))
+        self._lines = Lines(f"a-{id(self):x}", lambda line, cut: around.lines.send(line, "agent", cut=cut))
         self._mouth = Mouth(queue, track, self._lines)
         self._mouth.hold("alone")
         self._conversation = Conversation(caller, hang_up=self._hang_up, see=around.see, show=self._show)
@@ -207,10 +207,12 @@ class VoiceAgent:
             await agent.update_instructions(instructions)
 
     def hear_text(self, text: str) -> None:
-        """The participant has typed something."""
-        if self._session is not None:
-            self._session.generate_reply(user_input=text)
-            self._last_active = monotonic()
+        """The participant has typed something: as good as said, also while the agent speaks."""
+        if self._session is None or self._floor is None:
+            return
+        self._floor.interrupt()
+        self._session.generate_reply(user_input=text)
+        self._last_active, self._asked = monotonic(), False
 
     def end_for_budget(self, detail: str) -> None:
         """Says that the budget is spent, and goodbye; then `run` returns."""
@@ -338,7 +340,7 @@ class VoiceAgent:
         if event.transcript.strip() and event.item_id:
             now = monotonic()
             segment = Segment(f"p-{event.item_id}", event.transcript.strip(), event.is_final, now, now)
-            self._around.lines.send(segment, "person")
+            self._around.lines.send(segment, "person", cut=False)
 
     def _response_ended(self, event: ResponseEnded) -> None:
         self._last_active = monotonic()
@@ -442,7 +444,7 @@ class VoiceAgent:
             return
         quiet_s = now - self._last_active
         if not self._asked and quiet_s >= options.idle_s:
-            self._asked = True
+            self._asked, self._last_active = True, now
             self._session.generate_reply(instructions=prompts.STILL_THERE, tool_choice="none")
         elif self._asked and quiet_s >= options.idle_goodbye_s:
             self._end_with(prompts.GOODBYE, Ending("idle", "nobody answered any more"))

@@ -17,7 +17,8 @@ STEP_S = 0.25
 class Lines(io.TextOutput):
     """One reply at a time. `heard` as it is played, `end` when it is over."""
 
-    def __init__(self, prefix: str, show: Callable[[Segment], None]) -> None:
+    def __init__(self, prefix: str, show: Callable[[Segment, bool], None]) -> None:
+        """`show` is given each line, and whether it was cut off."""
         super().__init__(label="parley captions", next_in_chain=None)
         self._prefix = prefix
         self._show = show
@@ -59,7 +60,7 @@ class Lines(io.TextOutput):
         """The reply was cut off here; returns the text that was heard."""
         length = self._visible(position_s, of_s)
         heard = self._text[:length].rstrip()
-        self._finish(length)
+        self._finish(length, cut=True)
         self._ended = True
         return heard
 
@@ -68,9 +69,9 @@ class Lines(io.TextOutput):
         self._text, self._shown, self._complete, self._ended = "", 0, False, False
         self._started_s, self._shown_s = monotonic(), 0.0
 
-    def _finish(self, length: int) -> None:
+    def _finish(self, length: int, *, cut: bool = False) -> None:
         if self._text[:length].strip():
-            self._send(length, final=True)
+            self._send(length, final=True, cut=cut)
         self._text = ""
 
     def _visible(self, position_s: float, of_s: float | None) -> int:
@@ -84,6 +85,6 @@ class Lines(io.TextOutput):
         space = self._text.rfind(" ", 0, length + 1)
         return max(space, 0)
 
-    def _send(self, length: int, *, final: bool) -> None:
+    def _send(self, length: int, *, final: bool, cut: bool = False) -> None:
         text = self._text[:length].strip()
-        self._show(Segment(f"{self._prefix}-{self._count}", text, final, self._started_s, monotonic()))
+        self._show(Segment(f"{self._prefix}-{self._count}", text, final, self._started_s, monotonic()), cut)

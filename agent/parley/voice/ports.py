@@ -15,7 +15,8 @@ from parley.metrics import Metrics
 class LinesOut(Protocol):
     """Where the transcript of a conversation goes."""
 
-    def send(self, segment: Segment, who: Literal["agent", "person"]) -> None: ...
+    def send(self, segment: Segment, who: Literal["agent", "person"], *, cut: bool) -> None:
+        """A line so far, or in the end; `cut`: more was to be said, and was given up."""
 
 
 class AgentNotices(Protocol):

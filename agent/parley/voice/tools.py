@@ -3,10 +3,13 @@
 import asyncio
 import functools
 import inspect
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from livekit.agents import Agent, StopResponse, ToolError, llm
+
+logger = logging.getLogger("parley.voice")
 
 OnTrouble = Callable[[str, str], None]
 """Called with the tool's name and what happened."""
@@ -69,8 +72,9 @@ class Guard:
             self._on_trouble(name, e.message)
             raise
         except Exception as e:
-            # What a tool may say to the model is its author's choice (ToolError); a bug is not for its ears.
-            self._on_trouble(name, f"{type(e).__name__}: {e}")
+            # What a tool tells the model and the room is its author's choice (ToolError): a bug is logged.
+            logger.warning("the tool %s failed: %s: %s", name, type(e).__name__, e)
+            self._on_trouble(name, type(e).__name__)
             raise ToolError(f"The tool {name} failed.") from e
         finally:
             self.running -= 1

@@ -226,8 +226,8 @@ async def talking(
     tools: list[Any] | None = None,
     resume: ResumeOptions = QUICK,
     connect: dict[str, Any] | None = None,
-    speed: float = 4.0,
-    plays: float = 8.0,
+    speed: float = 8.0,
+    plays: float = 12.0,
     instructions: str = "Be brief.",
     **model_options: Any,
 ) -> AsyncIterator[Talk]:

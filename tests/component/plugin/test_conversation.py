@@ -30,6 +30,7 @@ def simulated(*turns: Turn, **more: object) -> SimulatorOptions:
         **{
             "response_latency_s": 0.05,
             "transcription_delay_s": 0.1,
+            "reply_speed": 6.0,
             "recognise": recogniser(VOCABULARY),
             "script": turns,
             **more,

@@ -637,3 +637,48 @@ async def test_a_session_that_must_be_replaced_in_the_middle_of_a_reply(realtime
         assert line.session.counts["rotations"] == 1
         assert line.errors == []
         assert await asyncio.wait_for(realtime.servers[0].peer.left.wait(), 5)
+
+
+async def test_what_a_remote_tool_said_is_told_in_words(realtime: Realtime) -> None:
+    async def first(server: Server) -> None:
+        await server.greet()
+        await server.until("session.update")
+        await server.commit("item_a")
+        await server.transcribe("search it", "item_a")
+        call = {
+            "id": "mcp_1",
+            "type": "mcp_call",
+            "server_label": "docs",
+            "name": "search",
+            "arguments": "{}",
+        }
+        await server.add({**call, "output": "forty-two"})
+        said = {"id": "item_b", "type": "message", "role": "assistant", "status": "completed"}
+        await server.add({**said, "content": [{"type": "output_text", "text": "Found"}]})
+        await server.drop()
+
+    async with on_line(realtime, first, polite) as line:
+        last = await second_of(line)
+        await line.until(lambda: len(last.of("conversation.item.create")) == 3, "the history")
+        told = [event["item"] for event in last.of("conversation.item.create")]
+        assert [(item["role"], item["content"][0]["text"]) for item in told] == [
+            ("user", "search it"),
+            ("system", "[docs] search({}) returned: forty-two"),
+            ("assistant", "Found"),
+        ]
+        context = llm.ChatContext([item for item in line.session.chat_ctx.items if item.id != "mcp_1"])
+        await line.session.update_chat_ctx(context)
+        assert last.of("conversation.item.delete") == []
+
+
+async def test_an_end_without_another_connection_is_not_announced_as_one(realtime: Realtime) -> None:
+    async def broke(server: Server) -> None:
+        await server.greet()
+        await server.until("session.update")
+        await server.error("insufficient_quota")
+        await server.listen()
+
+    async with on_line(realtime, broke) as line:
+        await line.until(lambda: line.errors, "the error")
+        assert line.turns == []
+        assert line.session.ended

@@ -114,7 +114,7 @@ class Stage:
         self.task: asyncio.Task[None]
         self._mouth: list[Pcm] = []
 
-    def send(self, segment: Segment, who: Literal["agent", "person"]) -> None:
+    def send(self, segment: Segment, who: Literal["agent", "person"], *, cut: bool) -> None:
         """See LinesOut."""
         self.lines.append((who, segment.id, segment.text, segment.final))
 

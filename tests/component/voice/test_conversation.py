@@ -1,4 +1,4 @@
-"""A conversation from the greeting to the goodbye: what is said, by whom, in which order, and what it costs."""
+"""A conversation from the greeting to the goodbye: what is said, in which order, and what it costs."""
 
 import asyncio
 from typing import Any
@@ -156,7 +156,7 @@ async def test_a_cough_costs_no_sample(play: Play) -> None:
         assert max(gaps) > 0.2, "it did stop"
         await asyncio.sleep(0.5)
         assert stage.finals() == [LONG], "a cough is not answered"
-        assert [item.truncated_at_ms for item in stage.record.items if item.role == "assistant"][0] is None
+        assert next(item.truncated_at_ms for item in stage.record.items if item.role == "assistant") is None
 
 
 async def test_a_click_is_not_even_a_turn(play: Play) -> None:
@@ -254,7 +254,9 @@ async def test_what_it_is_told_it_knows_without_a_word(play: Play) -> None:
 
 
 async def test_what_is_typed_is_answered(play: Play) -> None:
-    async with play(script=[Turn(say="Hello."), Turn(say="It rains.", when="weather")], greeting="Hi.") as stage:
+    async with play(
+        script=[Turn(say="Hello."), Turn(say="It rains.", when="weather")], greeting="Hi."
+    ) as stage:
         await stage.until(lambda: stage.finals() == ["Hello."])
         stage.agent.hear_text("The weather?")
         await stage.until(lambda: stage.finals()[-1:] == ["It rains."])
@@ -361,7 +363,9 @@ async def test_a_tool_that_fails_is_told_to_the_model_and_announced(
         stage.speak(said("do it"))
         await stage.until(lambda: stage.finals() == ["That did not work."])
         assert outputs(stage) == [told]
-        assert [(n.event, n.speaker, n.detail) for n in stage.notices.said] == [("tool.failed", "ana", detail)]
+        assert [(n.event, n.speaker, n.detail) for n in stage.notices.said] == [
+            ("tool.failed", "ana", detail)
+        ]
 
 
 async def test_a_slow_tool_is_spoken_about_while_it_works(play: Play) -> None:
@@ -403,9 +407,7 @@ async def test_one_who_says_nothing_is_asked_and_then_let_go(play: Play) -> None
 
 async def test_one_who_answers_the_question_is_not_let_go(play: Play) -> None:
     script = [Turn(say="Still there?"), Turn(say="Good.", when="yes here")]
-    async with play(
-        script=script, understood=["yes here"], idle_s=0.5, idle_goodbye_s=30.0
-    ) as stage:
+    async with play(script=script, understood=["yes here"], idle_s=0.5, idle_goodbye_s=30.0) as stage:
         await stage.until(lambda: stage.finals() == ["Still there?"])
         stage.speak(said("yes here"))
         await stage.until(lambda: stage.finals()[-1:] == ["Good."])

@@ -8,9 +8,7 @@ from parley.core.turns import BACKCHANNELS, TurnPolicy, TurnTaker, Verdict
 
 FRAME_S = 0.02
 NEXT_FRAME_S = 1.01 * FRAME_S
-POLICY = TurnPolicy(
-    certain_s=0.7, short_s=0.3, blip_s=0.07, blip_quiet_s=0.3, unheard_s=0.9, unread_s=1.5
-)
+POLICY = TurnPolicy(certain_s=0.7, short_s=0.3, blip_s=0.07, blip_quiet_s=0.3, unheard_s=0.9, unread_s=1.5)
 
 
 @dataclass

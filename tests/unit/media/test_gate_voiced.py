@@ -18,7 +18,8 @@ def test_nothing_before_the_first_frame(gate: PhraseGate) -> None:
 
 
 @pytest.mark.parametrize(
-    ("windows", "voiced"), [([], 0), ([0.1], 0), ([0.5], 1), ([0.49, 0.6], 1), ([0.95] * 3, 3), ([0.4] * 3, 0)]
+    ("windows", "voiced"),
+    [([], 0), ([0.1], 0), ([0.5], 1), ([0.49, 0.6], 1), ([0.95] * 3, 3), ([0.4] * 3, 0)],
 )
 def test_windows_above_the_threshold_are_voice(gate: PhraseGate, windows: list[float], voiced: int) -> None:
     gate.decide(windows)

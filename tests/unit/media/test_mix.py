@@ -73,10 +73,10 @@ def test_one_who_is_gone_is_not_in_it_any_more() -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_every_frame_is_part_of_exactly_one_mixed_frame(seed: int) -> None:
-    """Each frame has its own sample to itself: the sum of what comes out tells which went in, and how often."""
+    """Each frame has a sample to itself: the sum of what comes out tells which went in, and how often."""
     rng = random.Random(seed)
     mixer = Mixer()
-    sent = {who: 0 for who in ("ana", "ben", "cat")}
+    sent = dict.fromkeys(("ana", "ben", "cat"), 0)
     total = np.zeros(90, np.int64)
     for _ in range(60):
         who = rng.choice([w for w in sent if sent[w] < 30])

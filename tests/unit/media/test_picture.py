@@ -34,7 +34,7 @@ def paeth(a: int, b: int, c: int) -> int:
 def decoded(data: bytes) -> Rgb:
     """A PNG of eight-bit RGB, by the specification: all five filters, byte by byte."""
     parts = chunks(data)
-    assert [kind for kind, _ in parts][0] == b"IHDR"
+    assert next(kind for kind, _ in parts) == b"IHDR"
     assert parts[-1] == (b"IEND", b"")
     width, height, depth, colour, packed, filtered, laced = struct.unpack(">IIBBBBB", parts[0][1])
     assert (depth, colour, packed, filtered, laced) == (8, 2, 0, 0, 0)

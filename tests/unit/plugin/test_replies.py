@@ -186,7 +186,7 @@ def messages(*made: tuple[str, bool]) -> list[Message]:
         ([], 0, False, Resume.REPEAT),
         ([("", False)], 0, False, Resume.REPEAT),
         ([("It", False)], 0, False, Resume.CONTINUE),
-        ([("It", True)], 0, False, Resume.GO_ON),
+        ([("It", True)], 0, False, Resume.END),
         ([("It", True), ("", False)], 0, False, Resume.GO_ON),
         ([("It", True), ("will", False)], 0, False, Resume.CONTINUE),
         ([("It", False)], 0, True, Resume.END),
@@ -197,7 +197,25 @@ def messages(*made: tuple[str, bool]) -> list[Message]:
 def test_what_becomes_of_a_cut_reply(
     said: list[tuple[str, bool]], calls: int, resumed: bool, then: Resume
 ) -> None:
-    assert after_cut(messages(*said), calls=calls, resumed=resumed) is then
+    assert after_cut(messages(*said), calls=calls, resumed=resumed, working=False) is then
+
+
+@pytest.mark.parametrize(
+    ("phase", "working", "then"),
+    [
+        ("commentary", False, Resume.GO_ON),
+        ("commentary", True, Resume.GO_ON),
+        ("final_answer", True, Resume.END),
+        (None, True, Resume.GO_ON),
+        (None, False, Resume.END),
+    ],
+)
+def test_whether_more_was_to_come_after_a_whole_message(
+    phase: str | None, working: bool, then: Resume
+) -> None:
+    [message] = messages(("It", True))
+    message.phase = phase
+    assert after_cut([message], calls=0, resumed=False, working=working) is then
 
 
 def test_the_oldest_messages_are_forgotten() -> None:

@@ -94,7 +94,7 @@ def shown() -> list[Segment]:
 
 @pytest.fixture
 def lines(clock: Clock, shown: list[Segment]) -> Lines:
-    return Lines("a", shown.append)
+    return Lines("a", lambda segment, cut: shown.append(segment))
 
 
 @pytest.fixture

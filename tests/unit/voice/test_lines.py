@@ -1,5 +1,7 @@
 """The text of a reply: no more of it than was heard, under one id, with a final line at its end."""
 
+import itertools
+
 import pytest
 
 from parley.core.transcript import Segment
@@ -57,12 +59,12 @@ async def test_while_the_length_is_not_known_text_is_shown_at_the_pace_of_speech
 
 async def test_text_is_shown_in_steps(lines: Lines, shown: list[Segment], clock: Clock) -> None:
     await write(lines)
-    for i in range(500):
+    for i in range(100):
         clock.now += 0.02
-        lines.heard(i * 0.02, 10.0)
+        lines.heard(i * 0.02, 2.0)
     times = [segment.ended_s for segment in shown]
-    assert len(times) >= 8
-    assert min(b - a for a, b in zip(times, times[1:], strict=False)) >= STEP_S - 1e-9
+    assert len(times) >= 6
+    assert min(b - a for a, b in itertools.pairwise(times)) >= STEP_S - 1e-9
 
 
 async def test_a_reply_that_was_cut_ends_where_it_was_cut(lines: Lines, shown: list[Segment]) -> None:

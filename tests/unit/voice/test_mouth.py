@@ -366,7 +366,7 @@ async def test_whatever_is_done_each_reply_is_reported_once_at_what_was_played(
 ) -> None:
     rng = random.Random(seed)
     track = HandTrack(SpeechPlayout(), clock)
-    mouth = Mouth(track.queue, track, Lines("a", lambda segment: None))
+    mouth = Mouth(track.queue, track, Lines("a", lambda segment, cut: None))
     finished: list[PlaybackFinishedEvent] = []
     mouth.on("playback_finished", finished.append)
     for reply in range(20):

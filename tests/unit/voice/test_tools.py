@@ -88,7 +88,7 @@ async def test_a_raw_tool_is_guarded_too() -> None:
     assert tool.info.raw_schema == schema
     with pytest.raises(ToolError):
         await tool(raw_arguments={})
-    assert told.trouble == [("raw", "ValueError: secret")]
+    assert told.trouble == [("raw", "ValueError")]
 
 
 async def test_a_bug_is_told_to_the_room_and_not_to_the_model() -> None:
@@ -97,7 +97,7 @@ async def test_a_bug_is_told_to_the_room_and_not_to_the_model() -> None:
 
     told = Told()
     assert await told.fails(broken) == "The tool work failed."
-    assert told.trouble == [("work", "KeyError: 'a secret'")]
+    assert told.trouble == [("work", "KeyError")]
 
 
 async def test_what_a_tool_says_to_the_model_is_its_own_choice() -> None:

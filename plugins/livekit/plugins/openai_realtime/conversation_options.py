@@ -180,7 +180,8 @@ class ConversationOptions:
     def session(self) -> Payload:
         """The ``session`` of a ``session.update``, all but instructions and tools.
 
-        Null stands only where it differs from leaving a name out: ``turn_detection``.
+        Null stands only where it differs from leaving a name out: ``turn_detection``. ``truncation`` is left
+        out where it is the default: Azure does not take it.
         """
         detection = self.turn_detection.payload() if self.turn_detection is not None else None
         heard: Payload = {"format": _pcm(), "turn_detection": detection}
@@ -195,7 +196,6 @@ class ConversationOptions:
             "audio": {"input": heard},
             "tool_choice": self.tool_choice if isinstance(self.tool_choice, str) else dict(self.tool_choice),
             "max_output_tokens": self.max_output_tokens,
-            "truncation": self.truncation if isinstance(self.truncation, str) else self.truncation.payload(),
         }
         if self.output_modalities == "audio":
             voice = self.voice if isinstance(self.voice, str) else dict(self.voice)
@@ -203,7 +203,9 @@ class ConversationOptions:
         parallel = self.parallel_tool_calls
         if parallel is None and is_reasoning_model(self.model):
             parallel = True
+        cut = self.truncation if isinstance(self.truncation, str) else self.truncation.payload()
         optional = {
+            "truncation": cut if cut != "auto" else None,
             "parallel_tool_calls": parallel,
             "reasoning": {"effort": self.reasoning_effort} if self.reasoning_effort else None,
             "prompt": self.prompt.payload() if self.prompt is not None else None,

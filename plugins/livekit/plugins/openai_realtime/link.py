@@ -17,6 +17,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -32,6 +33,7 @@ Event = dict[str, Any]
 _APPEND = SAMPLE_RATE_HZ // 20  # samples of one append: 50 ms
 _QUEUE_MAX = 4_000  # events that wait for a socket that takes nothing
 _LOST_CLOSE_S = 0.5  # no closing handshake is worth waiting for on a socket that failed
+_LOOK_S = 1.0  # between looks at whether it is quiet, where no event tells
 _NEXT_RETRY_S = 1.0  # between attempts to open the next connection while this one still works
 _NEXT_WAITS_S = 5.0  # the next connection is open and not read: its server would take it for dead
 
@@ -64,8 +66,8 @@ class Hooks:
     """A server event. Raises the RealtimeError that ends the connection or the session."""
     sending: Callable[[Event], None]
     """A client event goes out now."""
-    lost: Callable[[RealtimeError | None], None]
-    """The connection is gone; None: it is replaced as planned."""
+    lost: Callable[[RealtimeError | None, bool], None]
+    """The connection is gone (None: it is replaced as planned), and whether another one follows."""
     retrying: Callable[[RealtimeError], None]
     """It is tried again after this failure."""
     quiet: Callable[[], bool]
@@ -153,8 +155,8 @@ class Link:
                 if self._closing:
                     return
                 lived_s = loop.time() - opened_at if opened_at is not None and self._created else 0.0
-                self._disconnect(exc)
                 wait_s = self._budget.failed(exc, lived_s=lived_s, now=loop.time(), chance=random.random())
+                self._disconnect(exc, goes_on=wait_s is not None)
                 if wait_s is None:
                     raise
                 self._hooks.retrying(exc)
@@ -207,7 +209,7 @@ class Link:
                 reason = first_of(group)
                 if isinstance(reason, _TakeOver):
                     ended = False
-                    self._disconnect(None)
+                    self._disconnect(None, goes_on=True)
                     old, wire = wire, following.pop()
                 elif isinstance(reason, _Closed):
                     return
@@ -218,11 +220,11 @@ class Link:
                 for unused in (*following, *([wire] if ended else [])):
                     await unused.close(self._connect.close_timeout_s if self._closing else _LOST_CLOSE_S)
 
-    def _disconnect(self, error: RealtimeError | None) -> None:
+    def _disconnect(self, error: RealtimeError | None, *, goes_on: bool) -> None:
         if self.connected:
             self.connected = False
             self._queue.clear()
-            self._hooks.lost(error)
+            self._hooks.lost(error, goes_on)
 
     async def _send(self, wire: Wire) -> None:
         """Everything queued, in order; audio in pieces of 50 ms at most. Raises _Closed."""
@@ -337,12 +339,14 @@ class Link:
                 return self._due[1]
 
     async def _until_quiet(self, latest: float) -> None:
-        try:
-            async with asyncio.timeout_at(latest if latest != math.inf else None):
-                self.noticed()
-                await self._quiet.wait()
-        except TimeoutError:
-            pass
+        """Wait for quiet, which may also come with time alone."""
+        loop = asyncio.get_running_loop()
+        self.noticed()
+        while not self._quiet.is_set() and loop.time() < latest:
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(min(latest, loop.time() + _LOOK_S)):
+                    await self._quiet.wait()
+            self.noticed()
 
     async def _pause(self, delay_s: float) -> None:
         """Wait before the next attempt; closing cuts it short."""

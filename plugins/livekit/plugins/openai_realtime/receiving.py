@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -29,6 +30,8 @@ class Receiving(Replying):
         if self._closing:
             return
         self._answered_since = True
+        if "response_id" in event:
+            self._reply_at = asyncio.get_running_loop().time()
         self.emit("openai_server_event_received", event)
         if self._is_out_of_band(event):
             return
@@ -80,6 +83,7 @@ class Receiving(Replying):
 
     def _on_committed(self, event: Event) -> None:
         item_id = event["item_id"]
+        self._committed_at = asyncio.get_running_loop().time()
         known = self._utterances.committed(item_id, owes_response=self._options.answers_turns)
         if known != item_id:
             self._ours[item_id], self._theirs[known] = known, item_id
@@ -234,6 +238,7 @@ class Receiving(Replying):
         "response.output_text.delta": Replying._on_text,
         "response.output_audio_transcript.delta": Replying._on_words_spoken,
         "response.output_audio.delta": Replying._on_audio,
+        "response.output_audio.done": Replying._on_audio_done,
         "response.done": Replying._on_response_done,
         "mcp_list_tools.completed": Replying._on_listed,
         "mcp_list_tools.failed": Replying._on_listed,

@@ -74,6 +74,10 @@ def bounded(items: Sequence[llm.ChatItem], *, most_items: int, most_chars: int) 
     for item in items[start:]:
         orphan = item.type == "function_call_output" and item.call_id not in known
         (old if orphan else kept).append(item)
+    if old and (digests := [item for item in kept if item.id == DIGEST_ID]):
+        # There is one digest, and it is the first thing told.
+        kept = [item for item in kept if item.id != DIGEST_ID]
+        old = digests + old
     return History(old, kept)
 
 

@@ -24,12 +24,13 @@ _CJK = 0x2E80
 CONTINUE = (
     "A failure of the connection cut off your last message in the middle. The user has heard all of it that "
     "is in the conversation. Continue exactly where it stops, with the very next word. Do not repeat "
-    "anything, do not start the sentence again, do not apologise and do not mention the failure."
+    "anything, do not start the sentence again, do not apologise and do not mention the failure. "
+    "If nothing is missing, end your turn without another word."
 )
 GO_ON = (
     "A failure of the connection came in the middle of your turn. The user has heard what your last messages "
     "say. Go on with your turn after them: say or do what is still missing. Do not repeat anything and do "
-    "not mention the failure."
+    "not mention the failure. If nothing is missing, end your turn without another word."
 )
 
 
@@ -77,6 +78,9 @@ class Message:
     heard: str | None = None
     """What the user heard of it, once it was truncated."""
     done: bool = False
+    """Whether all of it has come."""
+    phase: str | None = None
+    """``commentary`` (more of the turn follows) or ``final_answer``, where the server says so."""
 
     @property
     def text(self) -> str:
@@ -256,11 +260,12 @@ def without(text: str, expected: str) -> tuple[str, str]:
     return "", "".join(left[used:])
 
 
-def after_cut(messages: Sequence[Message], *, calls: int, resumed: bool) -> Resume:
+def after_cut(messages: Sequence[Message], *, calls: int, resumed: bool, working: bool) -> Resume:
     """What becomes of a reply whose connection was lost before ``response.done``.
 
     `calls`: function calls already handed over, whose outputs lead to a reply of their own; asking for more
-    could run them twice. `resumed`: it was cut before, and once is enough.
+    could run them twice. `resumed`: it was cut before, and once is enough. `working`: there were signs that
+    more was to come (a call had begun, or the server had been silent for long after a whole message).
     """
     if calls or resumed:
         return Resume.END
@@ -269,4 +274,6 @@ def after_cut(messages: Sequence[Message], *, calls: int, resumed: bool) -> Resu
     last = messages[-1]
     if not last.done and last.text:
         return Resume.CONTINUE
+    if last.done and last.phase != "commentary" and (last.phase == "final_answer" or not working):
+        return Resume.END
     return Resume.GO_ON

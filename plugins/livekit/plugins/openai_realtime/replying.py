@@ -8,7 +8,7 @@ from livekit.agents import utils
 
 from . import events
 from . import turn_events as turns
-from .conversation import Conversation
+from .continuing import Continuing
 from .errors import RateLimitError, RealtimeError, ServerFault, from_error_event
 from .link import Event
 from .log import logger
@@ -20,7 +20,7 @@ _RETRY_S = 0.5  # where the server asks for nothing
 _ASKED = re.compile(r"try again in ([0-9.]+)\s*(ms|s)\b", re.IGNORECASE)
 
 
-class Replying(Conversation):
+class Replying(Continuing):
     """Handlers of ``response.*`` and ``mcp_*`` events."""
 
     def _on_response_created(self, event: Event) -> None:
@@ -53,7 +53,7 @@ class Replying(Conversation):
             if (message := self._cut_message()) is not None:
                 self._go_on_in(message, item["id"])
                 return
-            self._replies.begin(item["id"])
+            self._replies.begin(item["id"]).phase = item.get("phase")
         self._handled_by_stock(event)
 
     def _cut_message(self) -> Message | None:
@@ -90,6 +90,11 @@ class Replying(Conversation):
             message.parts[-1].samples += len(pcm) // 2
         self._speak(event["item_id"], pcm)
 
+    def _on_audio_done(self, event: Event) -> None:
+        if (message := self._replies.of_item(event["item_id"])) is not None:
+            self._release(message)
+            message.done = True
+
     def _release(self, message: Message, *, audio: int = 0) -> None:
         """Pass on the words that belong to audio that is here, or comes with them."""
         held, message.held = message.held, []
@@ -103,13 +108,15 @@ class Replying(Conversation):
         if item["type"] == "message":
             if (message := self._replies.of_item(item["id"])) is not None:
                 self._release(message)
-                message.done = True
+                message.done, message.phase = True, item.get("phase") or message.phase
             self._mcp.spoke()
         elif item["type"] == "function_call":
             self._calls += 1 if self._generating is not None else 0
             self._mcp.spoke()
         elif item["type"] == "mcp_approval_request":
             self._on_approval_request(item)
+        elif item["type"] == "mcp_call":
+            self._note(item)
         if item["type"] != "message" or self._generating is None or self._channels(item["id"]) is not None:
             self._handled_by_stock(event)
 
@@ -212,6 +219,8 @@ class Replying(Conversation):
     def _on_item_done(self, event: Event) -> None:
         if event["item"]["type"] == "mcp_approval_request":
             self._on_approval_request(event["item"])
+        elif event["item"]["type"] == "mcp_call":
+            self._note(event["item"])
 
     def _on_approval_request(self, item: Event) -> None:
         if self._mcp.asked(item["id"]):

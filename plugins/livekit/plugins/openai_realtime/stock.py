@@ -20,6 +20,7 @@ from openai.types import realtime
 
 from livekit import rtc
 
+from .log import logger
 from .options import SAMPLE_RATE_HZ
 
 Event = dict[str, Any]
@@ -112,8 +113,11 @@ class StockSession(stock.RealtimeSession):
         super().off(event, callback)  # type: ignore[arg-type]
 
     def emit(self, event: str, *args: Any) -> None:
-        """Tell those who listen."""
-        super().emit(event, *args)  # type: ignore[arg-type]
+        """Tell those who listen; what one of them raises is logged, and concerns nobody else."""
+        try:
+            super().emit(event, *args)  # type: ignore[arg-type]
+        except TypeError:
+            logger.exception("a listener of %s failed", event)
 
     def _handled_by_stock(self, event: Event) -> None:
         if (known := HANDLERS.get(event["type"])) is not None:
@@ -194,6 +198,14 @@ class StockSession(stock.RealtimeSession):
     def _end_generation(self) -> None:
         """Close every channel of the generation, as if it had been completed."""
         self._close_current_generation()
+
+    def _end_message(self, message_id: str) -> None:
+        """All of it has come: the next message can be played."""
+        if (channels := self._channels(message_id)) is not None:
+            channels.text_ch.close()
+            channels.audio_ch.close()
+            if not channels.modalities.done():
+                channels.modalities.set_result(self._opts.modalities)
 
     def _messages_of_generation(self) -> list[str]:
         generation = self._generating
