@@ -104,6 +104,10 @@ class TurnTaker:
         if self._live == item_id:
             self._live = None
 
+    def lost(self) -> None:
+        """The connection is gone: what it heard begin, it will not hear end."""
+        self._live = None
+
     def transcribed(self, now: float, item_id: str, text: str, *, final: bool) -> Verdict | None:
         """The words of a turn so far."""
         means = self._means_something(text)
@@ -142,7 +146,10 @@ class TurnTaker:
     def _decide(self, verdict: Verdict) -> Verdict:
         self._doubt = False
         if verdict == "resume":
-            self._false.extend(self._turns)
+            self._false.extend(item for item in self._turns if item not in self._false)
+            # What is said from now on is judged by itself.
+            self._voice_s = 0.0
+            self._turns = {}
         return verdict
 
     def _means_something(self, text: str) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import asdict, dataclass, field
+from time import monotonic
 from typing import Literal, Protocol
 
 import aiohttp
@@ -20,7 +21,7 @@ from parley.core.language import primary, same_language
 from parley.core.model import AUTO, ORIGINAL, Participant, Roster, Route
 from parley.core.planning import Wanted, wanted
 from parley.core.transcript import Segment
-from parley.core.usage import Budget, Tokens
+from parley.core.usage import Budget
 from parley.errors import AgentError
 from parley.media.mix import Mixer
 from parley.media.speech import SpeechPlayout
@@ -44,9 +45,12 @@ _READER = "\0"
 """Stands before the key of an agent that reads: no identity of a participant begins so."""
 RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 """How long an agent that failed waits before it is started again, by how often it has."""
+FORGET_S = 60.0
+"""An agent that worked this long has its earlier failures forgotten."""
 LEAVE_S = 3.0
 """How long an agent whose participant is gone, or who was taken off, may take to end."""
 
+Who = Literal["agent", "person"]
 Spawn = Callable[..., "asyncio.Task[None]"]
 HangUp = Callable[[str], Awaitable[None]]
 """Removes a participant, by identity, from the room."""
@@ -177,6 +181,9 @@ class RoomAgents:
 
     def of(self, identity: str) -> VoiceAgent | HybridAgent | None:
         """The agent that serves a participant, if one does."""
+        own = self._running.get(f"of {identity}")
+        if own is not None:
+            return own.agent
         for running in self._running.values():
             if identity in running.want.hears:
                 return running.agent
@@ -213,10 +220,11 @@ class RoomAgents:
             self._tell("agent.failed", want, str(e))
             asyncio.get_running_loop().call_later(RETRY_S[0], self._changes.add)
             return
+        lines = _Lines(self)
         around = Surroundings(
             self._policy.connect,
             self._http,
-            _Lines(self, key),
+            lines,
             self._notices,
             self._metrics,
             lambda source: picture(self._room, want.beside, source),
@@ -231,7 +239,7 @@ class RoomAgents:
             return VoiceAgent(spec, agent, caller, options, *ports, listens=not hybrid)
 
         made = HybridAgent(spec.name, caller, lambda: voice(spec.make(caller))) if hybrid else voice(agent)
-        running = self._running[key] = _Running(want, made, output, caller.language)
+        running = lines.running = self._running[key] = _Running(want, made, output, caller.language)
         self._follow(key, want)
         running.task = self._spawn(self._guard(key, running), f"voice agent {want.name}")
 
@@ -275,7 +283,7 @@ class RoomAgents:
     async def _guard(self, key: str, running: _Running) -> None:
         """The bulkhead around one agent: whatever its code does stays in it."""
         want = running.want
-        ending = Ending("failed", "it was cut off")
+        ending, since = Ending("failed", "it was cut off"), monotonic()
         try:
             ending = await running.agent.run()
         except Exception as e:
@@ -285,9 +293,10 @@ class RoomAgents:
         finally:
             self._detach(key, running)
             await asyncio.shield(self._unpublish(running.output))
-        await self._after(key, want, ending, running.agent.usd, running.agent.tokens)
+        await self._after(key, running, ending, since)
 
-    async def _after(self, key: str, want: Wanted, ending: Ending, usd: float, tokens: Tokens) -> None:
+    async def _after(self, key: str, running: _Running, ending: Ending, since: float) -> None:
+        want, usd, tokens = running.want, running.agent.usd, running.agent.tokens
         used = f"{usd:.4f} USD, {tokens.input + tokens.cached + tokens.output} tokens"
         if ending.reason == "left":
             logger.info("a voice agent ended", extra={"agent": want.name, "used": used})
@@ -298,7 +307,8 @@ class RoomAgents:
         detail = f"{ending.detail or ending.reason} ({used})"
         self._tell("agent.failed" if failed else "agent.ended", want, detail)
         if failed and ending.retryable:
-            count = self._failures[key] = self._failures.get(key, 0) + 1
+            lived_s = monotonic() - since
+            count = self._failures[key] = 1 if lived_s > FORGET_S else self._failures.get(key, 0) + 1
             wait_s = RETRY_S[min(count, len(RETRY_S)) - 1]
             asyncio.get_running_loop().call_later(wait_s, self._again, key, want)
         elif ending.reason == "hang_up":
@@ -322,6 +332,7 @@ class RoomAgents:
 
     def _end(self, key: str, ending: Ending) -> None:
         running = self._running[key]
+        self._failures.pop(key, None)
         self._detach(key, running)
         running.agent.finish(ending)
 
@@ -358,11 +369,8 @@ class RoomAgents:
     def _tell(self, event: str, want: Wanted, detail: str) -> None:
         self._notices.say(event, speaker=want.beside, language=None, detail=f"{want.name}: {detail}")
 
-    def send(self, key: str, segment: Segment, who: Literal["agent", "person"], *, cut: bool) -> None:
+    def send(self, running: _Running, segment: Segment, who: Who, *, cut: bool) -> None:
         """A line of a conversation, to those who take part in it."""
-        running = self._running.get(key)
-        if running is None:
-            return
         want = running.want
         me = self._room.local_participant.identity
         attributes = {
@@ -379,7 +387,7 @@ class RoomAgents:
         if to:
             self._text.put(Text(CAPTIONS_TOPIC, segment.text, attributes, to, sender), key=segment.id)
 
-    def _track_sid(self, running: _Running, who: Literal["agent", "person"]) -> str:
+    def _track_sid(self, running: _Running, who: Who) -> str:
         if who == "agent":
             return running.output.sid
         participant = self._room.remote_participants.get(running.want.beside)
@@ -392,13 +400,14 @@ class RoomAgents:
 class _Lines:
     """One agent's captions. Implements `parley.voice.agent.LinesOut`."""
 
-    def __init__(self, agents: RoomAgents, key: str) -> None:
+    def __init__(self, agents: RoomAgents) -> None:
         self._agents = agents
-        self._key = key
+        self.running: _Running | None = None
 
-    def send(self, segment: Segment, who: Literal["agent", "person"], *, cut: bool) -> None:
+    def send(self, segment: Segment, who: Who, *, cut: bool) -> None:
         """See LinesOut."""
-        self._agents.send(self._key, segment, who, cut=cut)
+        if self.running is not None:
+            self._agents.send(self.running, segment, who, cut=cut)
 
 
 def _language(person: Participant | None) -> str:

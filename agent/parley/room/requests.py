@@ -69,7 +69,7 @@ class Requests:
         self._roster = roster
         self._standby = standby
         self._spawn = spawn
-        self._bucket = Bucket(REQUESTS_PER_S, REQUESTS_BURST)
+        self._asked: dict[str, Bucket] = {}
         self._typed: dict[str, Bucket] = {}
 
     def listen(self) -> None:
@@ -123,7 +123,7 @@ class Requests:
 
     def _on_state(self, call: rtc.RpcInvocationData) -> str:
         try:
-            self._take_turn(STATE)
+            self._take_turn(STATE, call.caller_identity)
         except Refused as e:
             raise rtc.RpcError(e.code, str(e)) from None
         caller = call.caller_identity
@@ -135,10 +135,12 @@ class Requests:
             text = json.dumps({"truncated": True, "people": len(self._roster()), "usd": state["usd"]})
         return text
 
-    def _take_turn(self, method: str) -> None:
+    def _take_turn(self, method: str, caller: str) -> None:
         if self._standby():
             raise Refused(NOT_FOUND, "this worker stands by; another one serves the room")
-        if not self._bucket.take(monotonic()):
+        self._asked = {identity: b for identity, b in self._asked.items() if identity in self._roster()}
+        bucket = self._asked.setdefault(caller, Bucket(REQUESTS_PER_S, REQUESTS_BURST))
+        if not bucket.take(monotonic()):
             raise Refused(TOO_MANY, f"{method}: more than {REQUESTS_PER_S:g} requests per second")
 
     def _trusted(self, caller: str) -> bool:
@@ -147,7 +149,7 @@ class Requests:
         return by_kind or caller in self._may_say or "*" in self._may_say
 
     def _admit(self, caller: str) -> None:
-        self._take_turn(SAY)
+        self._take_turn(SAY, caller)
         if not self._trusted(caller):
             raise Refused(NOT_ALLOWED, f"{SAY}: {_shown(caller)} may not; PARLEY_LIMITS__SAY names who may")
 

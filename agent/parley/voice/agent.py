@@ -12,14 +12,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any
 
-from livekit.agents import (
-    Agent,
-    AgentSession,
-    ErrorEvent,
-    SpeechCreatedEvent,
-    UserInputTranscribedEvent,
-    llm,
-)
+from livekit.agents import Agent, AgentSession, ErrorEvent, SpeechCreatedEvent, UserInputTranscribedEvent, llm
 
 from livekit.plugins.openai_realtime import (
     ConversationOptions,
@@ -27,24 +20,27 @@ from livekit.plugins.openai_realtime import (
     Reconnecting,
     ResponseEnded,
     ResumeOptions,
+    TurnCommitted,
     TurnEvent,
     TurnTranscribed,
 )
 from parley.agents import Caller, Conversation, Registered
 from parley.core.framing import seconds
+from parley.core.patience import Patience
 from parley.core.transcript import Segment
 from parley.core.usage import Budget, BudgetEvent, Tokens
 from parley.media.speech import SpeechPlayout
 
 from . import prompts
 from .ears import Ears
-from .floor import Floor, turn_policy
+from .floor import Floor, Reply, turn_policy
 from .lines import Lines
-from .model import TurnsModel, decided_here
+from .model import TurnsModel, decided_here, hears_silence
 from .mouth import Mouth, SpeechTrack
 from .ports import Ending, Surroundings
 from .spending import Spending
 from .tools import Guard
+from .utterance import Utterance
 
 logger = logging.getLogger("parley.voice")
 
@@ -53,6 +49,8 @@ TICK_S = 0.1
 """How often time is looked at while something is undecided; else once a second."""
 CLOSE_S = 8.0
 """How long the end of a session may take."""
+MOST_WAITING = 10
+"""Requests to speak up that may wait for the session; the newest of them."""
 FAREWELL_S = 15.0
 """How long the last words may take to be said."""
 
@@ -97,21 +95,20 @@ class VoiceAgent:
         self._session: AgentSession[Conversation] | None = None
         self._floor: Floor | None = None
         self._own_vad = options.turn_detection is None
-        self._silence_s = silence_s
         self._listens = listens
-        self._turn_open = False
-        self._voice_at = 0.0
+        self._utterance = Utterance(
+            self._push, self._end_of_turn if self._own_vad else None, silence_s, steady=hears_silence(options)
+        )
         self._ending: Ending | None = None
         self._over = asyncio.Event()
         self._started = asyncio.Event()
         self._wake = asyncio.Event()
         self._group: asyncio.TaskGroup
         self._tasks: set[asyncio.Task[None]] = set()
-        self._last_active = monotonic()
-        self._asked = False
+        self._patience = Patience(own.idle_s if listens else None, own.idle_goodbye_s, monotonic())
         self._lost = False
         self._pushed_s = 0.0
-        self._waiting_says: list[tuple[str, bool]] = []
+        self._waiting: list[Reply] = []
 
     @property
     def waiting_s(self) -> float:
@@ -144,29 +141,24 @@ class VoiceAgent:
     ) -> None:
         """What the participant's microphone delivered. Called on the loop; never blocks."""
         if voiced_s > 0:
-            self._last_active, self._asked = at, False
+            self._patience.active(at, by_person=True)
         if self._floor is not None:
             self._floor.heard(at, voiced_s)
             if self._floor.open:
                 self._wake.set()
         if not self._listens:
             return
-        if not self._own_vad:
-            self._push(pcm)
-            return
-        if speaking and not self._turn_open:
-            self._turn_open = True
-            for earlier in pre_roll:
-                self._push(earlier)
-        if not self._turn_open:
-            return
-        self._push(pcm)
-        self._voice_at = at if voiced_s > 0 else self._voice_at
-        if at - self._voice_at >= self._silence_s:
-            self._turn_open = False
-            self._end_of_turn()
+        self._utterance.hear(pcm, at, speaking, pre_roll, voiced_s)
+
+    def _end_of_turn(self) -> None:
+        """Parley's own VAD has heard the end of a turn."""
+        if self._session is not None and self._floor is not None and self._started.is_set():
+            self._floor.tick(monotonic())
+            self._session.commit_user_turn()
 
     def _push(self, pcm: bytes) -> None:
+        if not pcm:
+            return  # of several microphones this one was not the last
         self._ears.push(pcm)
         self._pushed_s += seconds(len(pcm))
 
@@ -176,13 +168,13 @@ class VoiceAgent:
 
     def say(self, instructions: str, *, interrupt: bool) -> None:
         """Makes the agent speak up, after what it is saying, or instead of it."""
-        if self._session is None or self._floor is None:
-            self._waiting_says.append((instructions, interrupt))
-            return
-        if interrupt:
-            self._floor.interrupt()
-        self._session.generate_reply(instructions=instructions)
-        self._last_active = monotonic()
+
+        def reply(session: AgentSession[Conversation], floor: Floor) -> None:
+            if interrupt:
+                floor.interrupt()
+            session.generate_reply(instructions=instructions)
+
+        self._when_started(reply)
 
     async def tell(self, text: str) -> None:
         """Something to know, from the application: it does not make the agent speak."""
@@ -208,11 +200,13 @@ class VoiceAgent:
 
     def hear_text(self, text: str) -> None:
         """The participant has typed something: as good as said, also while the agent speaks."""
-        if self._session is None or self._floor is None:
-            return
-        self._floor.interrupt()
-        self._session.generate_reply(user_input=text)
-        self._last_active, self._asked = monotonic(), False
+
+        def reply(session: AgentSession[Conversation], floor: Floor) -> None:
+            floor.interrupt()
+            session.generate_reply(user_input=text)
+            self._patience.active(monotonic(), by_person=True)
+
+        self._when_started(reply)
 
     def end_for_budget(self, detail: str) -> None:
         """Says that the budget is spent, and goodbye; then `run` returns."""
@@ -247,6 +241,9 @@ class VoiceAgent:
             self._spawn(self._watch())
             self._greet(session)
             self._started.set()
+            waiting, self._waiting = self._waiting, []
+            for reply in waiting:
+                self._when_started(reply)
             await self._over.wait()
             for task in self._tasks:
                 task.cancel()
@@ -284,9 +281,16 @@ class VoiceAgent:
             session.generate_reply(instructions=prompts.exactly(options.disclosure), tool_choice="none")
         if options.greeting and self._listens:
             session.generate_reply(instructions=options.greeting, tool_choice="none")
-        waiting, self._waiting_says = self._waiting_says, []
-        for instructions, interrupt in waiting:
-            self.say(instructions, interrupt=interrupt)
+
+    def _when_started(self, reply: Reply) -> None:
+        """Makes the agent reply, as soon as it can; not when it is about to end."""
+        if self._ending is not None:
+            return
+        self._patience.active(monotonic())
+        if not self._started.is_set():
+            self._waiting = [*self._waiting, reply][-MOST_WAITING:]
+        elif self._session is not None and self._floor is not None:
+            reply(self._session, self._floor)
 
     async def _close(self, session: "AgentSession[Conversation]") -> None:
         try:
@@ -303,6 +307,8 @@ class VoiceAgent:
             return
         self._floor.on_event(event)
         match event:
+            case TurnCommitted():
+                self._utterance.answered(monotonic())
             case ResponseEnded():
                 self._response_ended(event)
             case Reconnecting(reason=reason) if reason != "rotation":
@@ -319,13 +325,6 @@ class VoiceAgent:
         if self._floor.open:
             self._wake.set()
 
-    def _end_of_turn(self) -> None:
-        """Parley's own VAD has heard the end of a turn."""
-        if self._session is None or self._floor is None:
-            return
-        self._floor.tick(monotonic())
-        self._session.commit_user_turn()
-
     def _on_speech_created(self, event: SpeechCreatedEvent) -> None:
         assert self._floor is not None
         self._floor.created(event.speech_handle, by_api=not event.user_initiated)
@@ -333,7 +332,7 @@ class VoiceAgent:
 
     def _silent(self) -> None:
         assert self._floor is not None
-        self._last_active = monotonic()
+        self._patience.active(monotonic())
         self._floor.silent()
 
     def _on_words(self, event: UserInputTranscribedEvent) -> None:
@@ -343,7 +342,7 @@ class VoiceAgent:
             self._around.lines.send(segment, "person", cut=False)
 
     def _response_ended(self, event: ResponseEnded) -> None:
-        self._last_active = monotonic()
+        self._patience.active(monotonic())
         if event.usage is not None:
             self._spending.response(event.usage)
         if event.status == "incomplete" and event.reason == "content_filter":
@@ -374,7 +373,7 @@ class VoiceAgent:
         )
 
     def _slow_tool(self, tool: str) -> None:
-        if self._session is not None and not self._mouth.speaking:
+        if self._session is not None and not self._mouth.speaking and self._ending is None:
             self._session.generate_reply(instructions=prompts.SLOW_TOOL.format(tool=tool), tool_choice="none")
 
     def _on_budget(self, event: BudgetEvent, detail: str) -> None:
@@ -386,13 +385,19 @@ class VoiceAgent:
     # Time
 
     def _hang_up(self, reason: str) -> None:
-        self._spawn(self._leave(Ending("hang_up", reason)))
+        if self._ending is None:
+            self._ending = Ending("hang_up", reason)
+            self._spawn(self._leave())
 
     def _end_with(self, instructions: str, ending: Ending) -> None:
         """Says something last, then ends."""
-        if self._session is not None and self._ending is None:
-            self._session.generate_reply(instructions=instructions, tool_choice="none")
-            self._spawn(self._leave(ending))
+
+        def last(session: AgentSession[Conversation], _: Floor) -> None:
+            session.generate_reply(instructions=instructions, tool_choice="none")
+            self._ending = ending
+            self._spawn(self._leave())
+
+        self._when_started(last)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """For as long as the conversation lasts."""
@@ -400,11 +405,8 @@ class VoiceAgent:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _leave(self, ending: Ending) -> None:
+    async def _leave(self) -> None:
         """Lets what is being said be said, then ends."""
-        if self._ending is not None:
-            return
-        self._ending = ending
         deadline = monotonic() + FAREWELL_S
         quiet = 0
         # Between a reply's request and its first sound nothing is busy for a moment.
@@ -437,14 +439,11 @@ class VoiceAgent:
         metrics.dropped("session", self._ears.take_dropped_s())
 
     def _idle(self, now: float) -> None:
-        options = self._own
         assert self._floor is not None
-        assert self._session is not None
-        if options.idle_s is None or not self._listens or self._floor.busy or self._ending is not None:
+        if self._floor.busy or self._ending is not None:
             return
-        quiet_s = now - self._last_active
-        if not self._asked and quiet_s >= options.idle_s:
-            self._asked, self._last_active = True, now
-            self._session.generate_reply(instructions=prompts.STILL_THERE, tool_choice="none")
-        elif self._asked and quiet_s >= options.idle_goodbye_s:
-            self._end_with(prompts.GOODBYE, Ending("idle", "nobody answered any more"))
+        match self._patience.due(now):
+            case "ask":
+                self.say(prompts.STILL_THERE, interrupt=False)
+            case "goodbye":
+                self._end_with(prompts.GOODBYE, Ending("idle", "nobody answered any more"))

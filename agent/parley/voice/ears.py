@@ -8,7 +8,7 @@ from livekit.agents.voice import io
 from livekit import rtc
 from parley.core.framing import RATE_HZ, seconds
 
-TOGETHER_S = 0.04
+TOGETHER_S = 0.06
 """Frames are handed on together when this much has come: each costs a message to the API."""
 MOST_TOGETHER_S = 0.2
 """More than this is handed on in the frames in which it came: it waited for the session."""

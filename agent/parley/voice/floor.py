@@ -14,6 +14,7 @@ from livekit.agents import AgentSession
 from livekit.agents.voice import SpeechHandle
 
 from livekit.plugins.openai_realtime import (
+    Reconnecting,
     ResponseEnded,
     ResponseStarted,
     TurnCommitted,
@@ -31,6 +32,10 @@ logger = logging.getLogger("parley.voice")
 
 UNANSWERED_S = 1.0
 """A turn to which the API has begun no answer in this time is answered on request."""
+
+
+Reply = Callable[[AgentSession[Any], "Floor"], None]
+"""Makes an AgentSession reply."""
 
 
 def turn_policy(options: AgentOptions, *, own_vad: bool) -> TurnPolicy:
@@ -64,8 +69,7 @@ class Floor:
         self._generating = False
         self._committed: str | None = None
         self._unanswered_since: float | None = None
-        self.interruptions = 0
-        """Replies that were given up."""
+        self._cleared: list[SpeechHandle] = []
 
     @property
     def busy(self) -> bool:
@@ -82,7 +86,7 @@ class Floor:
         if not self._interruptions:
             return
         if voiced_s > 0:
-            self._obey(self._turns.voice(now, voiced_s, busy=self.busy))
+            self._obey(self._turns.voice(now, voiced_s, busy=self.busy and not self._protected))
         elif self._turns.in_doubt:
             self._obey(self._turns.tick(now))
 
@@ -100,19 +104,23 @@ class Floor:
     def began(self) -> None:
         """A reply begins to be played: not while the person is speaking."""
         now = monotonic()
-        if self._interruptions and self._turns.speaking(now):
+        if self._interruptions and not self._protected and self._turns.speaking(now):
             self._obey(self._turns.voice(now, 0.0, busy=True))
 
     def silent(self) -> None:
         """A reply is over."""
-        if not self.busy:
-            self._turns.over()
+        if self.busy or not self._turns.in_doubt:
+            return
+        self._turns.over()
+        self._replies += self._in_doubt
+        self._in_doubt = []
+        self._mouth.let_go("doubt")
 
     def created(self, reply: SpeechHandle, *, by_api: bool) -> None:
         """The AgentSession has made a reply; `by_api`: nobody here asked for it."""
         self._replies = [r for r in self._replies if not r.done()]
         if by_api and self._turns.is_false(self._committed):
-            reply.interrupt()  # the answer to what was no turn
+            self._give_up([reply])  # the answer to what was no turn
             return
         if by_api and self._turns.in_doubt:
             self._in_doubt.append(reply)
@@ -138,6 +146,8 @@ class Floor:
                 self._obey(verdict)
                 if again and verdict == "interrupt":
                     self._unanswered_since = now - UNANSWERED_S
+            case Reconnecting():
+                self._turns.lost()
             case ResponseStarted():
                 self._generating = True
                 self._unanswered_since = None
@@ -162,17 +172,26 @@ class Floor:
                 self._unanswered_since = None
                 self._mouth.let_go("doubt")
             case "interrupt":
-                self.interruptions += 1
-                self._give_up(self._replies)
-                self._replies = self._in_doubt
+                given_up = self._give_up(self._replies)
+                self._replies += self._in_doubt
                 self._in_doubt = []
-                if self._mouth.speaking:
+                if given_up and self._mouth.speaking:
                     self._mouth.hold("doubt")  # until the AgentSession has cleared it
-                else:
+                elif not any(reply.interrupted and not reply.done() for reply in self._cleared):
                     self._mouth.let_go("doubt")
 
-    def _give_up(self, replies: list[SpeechHandle]) -> None:
-        for reply in replies:
-            if not reply.done() and not reply.interrupted:
-                reply.interrupt()
-        replies.clear()
+    @property
+    def _protected(self) -> bool:
+        """Whether what is being said may not be interrupted."""
+        return any(not reply.allow_interruptions and not reply.done() for reply in self._replies)
+
+    def _give_up(self, replies: list[SpeechHandle]) -> bool:
+        """Interrupts those of them that may be, and takes them off the list; whether there were any."""
+        live = [reply for reply in replies if not reply.done() and not reply.interrupted]
+        mine = [reply for reply in live if reply.allow_interruptions]
+        for reply in mine:
+            reply.interrupt()
+        replies[:] = [reply for reply in live if not reply.allow_interruptions]
+        if mine:
+            self._cleared = mine
+        return bool(mine)

@@ -27,6 +27,7 @@ class Lines(io.TextOutput):
         self._shown = 0
         self._complete = True
         self._ended = False
+        self._cut_off = False
         self._started_s = 0.0
         self._shown_s = 0.0
 
@@ -34,7 +35,8 @@ class Lines(io.TextOutput):
         """A delta of the reply's text; the first after `flush` begins another reply."""
         if self._complete:
             self._begin()
-        self._text += text
+        if not self._cut_off:
+            self._text += text
 
     def flush(self) -> None:
         """The reply's text is whole."""
@@ -46,7 +48,7 @@ class Lines(io.TextOutput):
         """So much was played, of so much in all, if that is known."""
         length = self._visible(position_s, of_s)
         now = monotonic()
-        if length > self._shown and now - self._shown_s >= STEP_S:
+        if length > self._shown and self._text[:length].strip() and now - self._shown_s >= STEP_S:
             self._shown, self._shown_s = length, now
             self._send(length, final=False)
 
@@ -61,12 +63,14 @@ class Lines(io.TextOutput):
         length = self._visible(position_s, of_s)
         heard = self._text[:length].rstrip()
         self._finish(length, cut=True)
+        self._cut_off = True
         self._ended = True
         return heard
 
     def _begin(self) -> None:
         self._count += 1
-        self._text, self._shown, self._complete, self._ended = "", 0, False, False
+        self._text, self._shown = "", 0
+        self._complete = self._ended = self._cut_off = False
         self._started_s, self._shown_s = monotonic(), 0.0
 
     def _finish(self, length: int, *, cut: bool = False) -> None:

@@ -3,7 +3,13 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from livekit.plugins.openai_realtime import ConversationOptions, RealtimeModel, RealtimeSession, TurnEvent
+from livekit.plugins.openai_realtime import (
+    ConversationOptions,
+    RealtimeModel,
+    RealtimeSession,
+    ServerVad,
+    TurnEvent,
+)
 
 
 class TurnsModel(RealtimeModel):
@@ -24,3 +30,9 @@ def decided_here(options: ConversationOptions) -> ConversationOptions:
     if options.turn_detection is None:
         return options
     return replace(options, turn_detection=replace(options.turn_detection, interrupt_response=False))
+
+
+def hears_silence(options: ConversationOptions) -> bool:
+    """Whether the API must be sent silence all the time: it measures how long nobody speaks."""
+    detection = options.turn_detection
+    return isinstance(detection, ServerVad) and detection.idle_timeout_ms is not None

@@ -116,6 +116,8 @@ class Mouth(io.AudioOutput):
         self._holds.discard("doubt")
         self._holds.discard("session")
         if not self._open:
+            if not self._holds and self._queue.paused:
+                self._queue.resume(monotonic())
             return
         total_s = self._complete_s
         position_s = self._queue.cut()

@@ -59,13 +59,10 @@ class Guard:
             slow = asyncio.get_running_loop().call_later(self._slow_s, self._on_slow, name)
         self.running += 1
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self._timeout_s) as limit:
                 result = function(*args, **kwargs)
                 if inspect.isawaitable(result):
                     result = await result
-        except TimeoutError:
-            self._on_trouble(name, f"no answer in {self._timeout_s:g} s")
-            raise ToolError(f"The tool {name} gave no answer in {self._timeout_s:g} s.") from None
         except StopResponse:
             raise
         except ToolError as e:
@@ -73,6 +70,9 @@ class Guard:
             raise
         except Exception as e:
             # What a tool tells the model and the room is its author's choice (ToolError): a bug is logged.
+            if isinstance(e, TimeoutError) and limit.expired():
+                self._on_trouble(name, f"no answer in {self._timeout_s:g} s")
+                raise ToolError(f"The tool {name} gave no answer in {self._timeout_s:g} s.") from None
             logger.warning("the tool %s failed: %s: %s", name, type(e).__name__, e)
             self._on_trouble(name, type(e).__name__)
             raise ToolError(f"The tool {name} failed.") from e

@@ -213,6 +213,7 @@ class Stage:
         def spawn(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
             return group.create_task(work, name=name)
 
+        self.running: Any = lambda key: self.agents._running[key]
         self.agents = RoomAgents(
             *ports,
             lambda name, queue: Output(self, name),
@@ -622,8 +623,8 @@ async def test_its_words_go_to_its_participant_alone(serve: Serve) -> None:
         await stage.fit(person("ana", "clerk", hears="fr"), person("ben"))
         stage.room.publish("ana", "TR_camera", kind=rtc.TrackKind.KIND_VIDEO)
         stage.room.publish("ana", "TR_mic")
-        stage.agents.send("of ana", line("Bonj", final=False), "agent", cut=False)
-        stage.agents.send("of ana", line("Salut"), "person", cut=False)
+        stage.agents.send(stage.running("of ana"), line("Bonj", final=False), "agent", cut=False)
+        stage.agents.send(stage.running("of ana"), line("Salut"), "person", cut=True)
         (key, one), (_, other) = stage.texts
         assert key == "a-1"
         assert (one.to, one.sender, other.sender) == (("ana",), "parley", "ana")
@@ -631,6 +632,7 @@ async def test_its_words_go_to_its_participant_alone(serve: Serve) -> None:
         assert other.attributes["lk.transcribed_track_id"] == "TR_mic"
         finals = [text.attributes["lk.transcription_final"] for text in (one, other)]
         assert finals == ["false", "true"]
+        assert ["parley.interrupted" in text.attributes for text in (one, other)] == [False, True]
         assert one.attributes["parley.kind"] == "agent"
         assert one.attributes["language"] == "fr"
 
@@ -638,13 +640,14 @@ async def test_its_words_go_to_its_participant_alone(serve: Serve) -> None:
 async def test_words_of_the_rooms_agent_go_to_everybody_it_hears(serve: Serve) -> None:
     async with serve() as stage:
         await stage.fit(person("ana", "chair"), person("ben"), person("cat", consent=False))
-        stage.agents.send("room chair", line(), "agent", cut=False)
+        stage.agents.send(stage.running("room chair"), line(), "agent", cut=False)
         assert [text.to for _, text in stage.texts] == [("ana", "ben")]
 
 
 async def test_words_for_one_who_is_gone_go_nowhere(serve: Serve) -> None:
     async with serve() as stage:
         await stage.fit(person("ana", "clerk"))
+        ana = stage.running("of ana")
         await stage.fit()
-        stage.agents.send("of ana", line(), "agent", cut=False)
+        stage.agents.send(ana, line(), "agent", cut=False)
         assert stage.texts == []

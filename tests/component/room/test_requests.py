@@ -18,6 +18,8 @@ from parley.room.requests import (
     CHAT_TOPIC,
     CONTEXT_TOPIC,
     INVALID,
+    MESSAGES_BURST,
+    MESSAGES_PER_S,
     MOST_ANSWER,
     MOST_CHARS,
     NOT_ALLOWED,
@@ -323,6 +325,17 @@ async def test_what_is_typed_goes_to_ones_own_agent(stage: Stage) -> None:
     await stage.text(Reader(CHAT_TOPIC, "Hel", "lo ", to="ben"), "ana")
     assert stage.told["ana"].typed == ["Hello"]
     assert stage.told["ben"].typed == []
+
+
+async def test_of_many_messages_some_are_answered_and_others_may_still_type(stage: Stage) -> None:
+    for _ in range(100):
+        await stage.text(Reader(CHAT_TOPIC, "Hello"), "ana")
+    assert len(stage.told["ana"].typed) == MESSAGES_BURST
+    await stage.text(Reader(CHAT_TOPIC, "Hello"), "ben")
+    assert stage.told["ben"].typed == ["Hello"]
+    stage.now += 1.01 / MESSAGES_PER_S
+    await stage.text(Reader(CHAT_TOPIC, "Again"), "ana")
+    assert stage.told["ana"].typed[-1] == "Again"
 
 
 async def test_what_is_typed_by_one_without_an_agent_goes_nowhere(stage: Stage) -> None:

@@ -99,6 +99,7 @@ class Stage:
 
     Attributes:
         lines: (who, id, text, final) of everything that was shown.
+        cut: the lines that were cut off.
         understood: what the API understands of each turn, in order; then nothing.
     """
 
@@ -106,6 +107,7 @@ class Stage:
         self.simulator = simulator
         self.understood = understood
         self.lines: list[tuple[str, str, str, bool]] = []
+        self.cut: list[str] = []
         self.notices = RecordingNotices()
         self.queue = SpeechPlayout()
         self.track = RealTrack(self.queue)
@@ -117,6 +119,7 @@ class Stage:
     def send(self, segment: Segment, who: Literal["agent", "person"], *, cut: bool) -> None:
         """See LinesOut."""
         self.lines.append((who, segment.id, segment.text, segment.final))
+        self.cut += [segment.text] if cut else []
 
     @property
     def record(self) -> SessionRecord:

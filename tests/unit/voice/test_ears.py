@@ -42,7 +42,7 @@ async def test_frames_come_out_as_they_went_in_together() -> None:
     assert ears.take_dropped_s() == 0
 
 
-async def test_who_waits_gets_two_frames_at_a_time() -> None:
+async def test_who_waits_gets_three_frames_at_a_time() -> None:
     ears = Ears()
     got: list[list[int]] = []
 
@@ -52,11 +52,11 @@ async def test_who_waits_gets_two_frames_at_a_time() -> None:
 
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
         listening = group.create_task(listen())
-        for n in range(1, 5):
+        for n in range(1, 7):
             ears.push(frame(n))
             for _ in range(5):
                 await asyncio.sleep(0)
-        assert got == [[1, 2], [3, 4]]
+        assert got == [[1, 2, 3], [4, 5, 6]]
         listening.cancel()
 
 
@@ -102,4 +102,5 @@ async def test_cancelled_it_loses_nothing() -> None:
             await anext(ears)
     ears.push(frame(4))
     ears.push(frame(5))
-    assert await take(ears, 2) == [4, 5]
+    ears.push(frame(6))
+    assert await take(ears, 3) == [4, 5, 6]

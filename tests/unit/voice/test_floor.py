@@ -27,6 +27,7 @@ class Reply:
     def __init__(self, stage: "Stage") -> None:
         self._stage = stage
         self.interrupted = False
+        self.allow_interruptions = True
         self.over = False
 
     def done(self) -> bool:
@@ -128,7 +129,7 @@ async def test_a_click_costs_no_word(stage: Stage) -> None:
     stage.track.tick(200)
     assert stage.track.words == list(range(100))
     assert not reply.interrupted
-    assert stage.floor.interruptions == 0
+    assert len(stage.interrupted) == 0
     assert stage.asked == []
 
 
@@ -136,7 +137,7 @@ async def test_a_long_voice_gives_the_reply_up(stage: Stage) -> None:
     reply = await stage.speak()
     stage.voice(0.7)
     assert reply.interrupted
-    assert stage.floor.interruptions == 1
+    assert len(stage.interrupted) == 1
     assert not stage.plays, "it does not go on while the AgentSession has not cleared it"
     stage.settle()
     assert not stage.mouth.speaking
@@ -216,7 +217,7 @@ async def test_an_answer_that_comes_before_the_verdict_stays_if_it_was_a_turn(st
     stage.words("a", "What about Rome?")
     assert speaking.interrupted
     assert not early.interrupted
-    assert stage.floor.interruptions == 1
+    assert len(stage.interrupted) == 1
 
 
 async def test_an_answer_that_stayed_can_be_interrupted_itself(stage: Stage) -> None:
@@ -354,3 +355,20 @@ async def test_the_floor_is_free_when_nothing_is_going_on(stage: Stage) -> None:
     await stage.speak(10)
     stage.track.tick(20)
     assert not stage.floor.busy
+
+
+async def test_a_reply_that_may_not_be_interrupted_is_neither_stopped_nor_given_up(stage: Stage) -> None:
+    reply = await stage.speak()
+    reply.allow_interruptions = False
+    stage.voice(2.0)
+    stage.floor.interrupt()
+    assert not reply.interrupted
+    assert stage.plays
+
+
+def test_a_doubt_that_outlives_its_reply_holds_back_nothing_afterwards(stage: Stage) -> None:
+    stage.floor.on_event(ResponseStarted("r"))
+    stage.voice(0.1)
+    assert stage.track.queue.paused
+    stage.floor.on_event(ResponseEnded("r", "completed"))
+    assert not stage.track.queue.paused

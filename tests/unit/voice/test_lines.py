@@ -74,6 +74,21 @@ async def test_a_reply_that_was_cut_ends_where_it_was_cut(lines: Lines, shown: l
     assert texts(shown) == [(heard, True)]
 
 
+async def test_only_a_line_that_was_cut_is_called_so(clock: Clock) -> None:
+    told: list[tuple[str, bool, bool]] = []
+    lines = Lines("a", lambda segment, cut: told.append((segment.text, segment.final, cut)))
+    await write(lines)
+    lines.heard(2.0, 10.0)
+    lines.cut(5.0, 10.0)
+    await write(lines, "Hello.")
+    lines.end()
+    assert told == [
+        ("one two", False, False),
+        ("one two three four five", True, True),
+        ("Hello.", True, False),
+    ]
+
+
 async def test_a_cut_never_shows_half_a_word(lines: Lines) -> None:
     await write(lines)
     for i in range(100):
