@@ -15,6 +15,8 @@ from livekit.agents import AgentServer, JobRequest
 from livekit.agents.utils import http_context
 from prometheus_client import CollectorRegistry, generate_latest
 
+from livekit.plugins.openai_realtime import warm_up
+
 from . import __version__, image, job, logs
 from .config import Settings
 from .link import LinkServer, socket_path
@@ -37,6 +39,7 @@ def run(settings: Settings) -> int:
     # Jobs are forked from here on: their environment and what they import must be complete.
     http_context._set_default_cert_env()  # a CA bundle where the system has none
     importlib.import_module("livekit.agents.ipc._preload")  # the framework's warm-up, once for all jobs
+    warm_up()
     with socket_path() as path:
         image.share()
         return asyncio.run(_work(settings, path))

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "config": {"core", "errors"},
     "link": {"metrics"},
     "job": {*BELOW_ROOM, "agents", "room", "config", "link", "logs", PLUGIN},
-    "worker": {"", "agents", "config", "image", "job", "link", "logs", "metrics", "room"},
+    "worker": {"", "agents", "config", "image", "job", "link", "logs", "metrics", "room", PLUGIN},
     "testing": {"core", "ports", PLUGIN},
     "simulator": {"simulator"},
     PLUGIN: {PLUGIN},

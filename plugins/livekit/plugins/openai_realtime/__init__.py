@@ -1,7 +1,9 @@
-"""OpenAI's realtime translation for LiveKit Agents: a model for `TranslationSession`, and the layers
-beneath it.
+"""OpenAI's realtime models for LiveKit Agents: conversation for `AgentSession`, and translation.
 
-`TranslationModel` is what an agent uses. Below it, without LiveKit's classes: `connect` gives a
+`RealtimeModel` is a voice agent's ``llm``: `ConversationOptions` say what it is asked to do, `ResumeOptions`
+how its conversation outlives connections, and its sessions tell their turns as `TurnEvent`s.
+
+`TranslationModel` is for `TranslationSession`. Below it, without LiveKit's classes: `connect` gives a
 `Connection` over a WebSocket, and `TranslationProtocol` is the session itself, without any I/O.
 """
 
@@ -67,6 +69,7 @@ from .turn_events import (
     TurnTranscribed,
 )
 from .version import __version__
+from .warm_up import warm_up
 
 __all__ = [
     "OUTPUT_LANGUAGES",
@@ -132,6 +135,7 @@ __all__ = [
     "__version__",
     "connect",
     "new_http_session",
+    "warm_up",
 ]
 
 

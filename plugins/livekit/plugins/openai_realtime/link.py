@@ -193,11 +193,11 @@ class Link:
         while True:
             following: list[Wire] = []
             self._created, self._due, self._failure = False, None, None
-            self._queue = deque(self._hooks.opening())
-            self.connected = True
-            self._wake.set()
             ended = True
             try:
+                self._queue = deque(self._hooks.opening())
+                self.connected = True
+                self._wake.set()
                 async with asyncio.TaskGroup() as tasks:
                     self._tasks = tasks
                     if old is not None:

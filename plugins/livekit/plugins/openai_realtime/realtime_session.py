@@ -196,8 +196,9 @@ class RealtimeSession(Receiving):
     def _reword(self, message_id: str, text: str) -> None:
         """Replace an item of text, in its place."""
         ids = [item.id for item in self._items]
-        if message_id not in ids or (place := ids.index(message_id)) < 0:
+        if message_id not in ids:
             return
+        place = ids.index(message_id)
         previous = self._last_on_server(ids[place - 1]) if place > 0 else "root"
         content = [{"type": "output_text", "text": text}]
         item = {"id": message_id, "type": "message", "role": "assistant", "content": content}
@@ -219,6 +220,9 @@ class RealtimeSession(Receiving):
         elif utils.is_given(tool_choice):
             more["tool_choice"] = self._response_params(tool_choice or "auto")["tool_choice"]
         old, self._options = self._options, replace(self._options, **more)
+        self._adopt(
+            answers_turns=self._options.answers_turns, transcribes=self._options.transcription is not None
+        )
         found = session_update.changes(old, self._options)
         if found is None:
             self._link.replace()
@@ -347,4 +351,5 @@ class RealtimeSession(Receiving):
             await asyncio.wait({self._main_atask}, timeout=self._model.connect_options.close_timeout_s + 1.0)
         finally:
             await utils.aio.cancel_and_wait(self._main_atask)
+            self._release_all("the session has ended")
             await self._model.release()

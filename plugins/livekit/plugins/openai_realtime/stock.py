@@ -93,6 +93,7 @@ PRIVATE = {
         "_chat_ctx_event_futures",
         "_item_create_future",
         "_item_delete_future",
+        "_capabilities",
     ),
     "generation": ("message_ch", "function_ch", "messages", "_done_fut", "_first_token_timestamp"),
     "message": ("message_id", "text_ch", "audio_ch", "modalities", "audio_transcript"),
@@ -280,6 +281,11 @@ class StockSession(stock.RealtimeSession):
 
     def _function_tools(self, tools: list[llm.Tool]) -> list[Event]:
         return [tool.model_dump(exclude_none=True) for tool in self._convert_tools_to_oai(tools)]
+
+    def _adopt(self, *, answers_turns: bool, transcribes: bool) -> None:
+        """What LiveKit is told of this session follows its options."""
+        self._capabilities.turn_detection = answers_turns
+        self._capabilities.user_transcription = transcribes
 
     def _response_params(
         self,
