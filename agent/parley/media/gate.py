@@ -47,15 +47,14 @@ class PhraseGate:
         policy = self._policy
         self.voiced_s = 0.0
         for p in probabilities:
+            self.voiced_s += self._window_s if p >= policy.keep else 0.0
             if self._open:
                 self._quiet_s = 0.0 if p >= policy.keep else self._quiet_s + self._window_s
-                self.voiced_s += self._window_s if p >= policy.keep else 0.0
                 if self._quiet_s >= policy.silence_s:
                     self._open = False
                     self._recent.clear()
                 continue
             self._recent.append(p >= policy.threshold)
-            self.voiced_s += self._window_s if p >= policy.threshold else 0.0
             if p >= policy.sure or sum(self._recent) >= policy.onset_windows:
                 self._open = True
                 self._quiet_s = 0.0

@@ -19,7 +19,7 @@ from .native import NativeLayer, OnAudio
 FRAME_MS = 50
 """Audio is taken from LiveKit in frames of this length, a quarter of a frame of the model: longer ones cost
 less, but where a phrase begins, what is left of the frame is heard as delay."""
-PROMPT_MS = 30
+PROMPT_MS = 20
 """The same for a microphone whose voice must stop an agent at once."""
 
 

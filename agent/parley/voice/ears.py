@@ -8,10 +8,6 @@ from livekit.agents.voice import io
 from livekit import rtc
 from parley.core.framing import RATE_HZ, seconds
 
-TOGETHER_S = 0.06
-"""Frames are handed on together when this much has come: each costs a message to the API."""
-MOST_TOGETHER_S = 0.2
-"""More than this is handed on in the frames in which it came: it waited for the session."""
 MOST_S = 30.0
 """Audio that may wait while the session starts; beyond it the oldest is dropped and counted."""
 
@@ -47,8 +43,7 @@ class Ears(io.AudioInput):
             lost = seconds(len(self._frames.popleft()))
             self._waiting_s -= lost
             self._dropped_s += lost
-        if self._waiting_s >= TOGETHER_S - 1e-6:
-            self._arrived.set()
+        self._arrived.set()
 
     def close(self) -> None:
         """The microphone is gone: what waits is still taken."""
@@ -56,17 +51,12 @@ class Ears(io.AudioInput):
         self._arrived.set()
 
     async def __anext__(self) -> rtc.AudioFrame:
-        """The next frames as one; ends when closed and empty."""
-        while not self._frames or not self._arrived.is_set():
-            if self._closed and not self._frames:
+        """The next frame; ends when closed and empty."""
+        while not self._frames:
+            if self._closed:
                 raise StopAsyncIteration
-            await self._arrived.wait()
-            if not self._frames and not self._closed:
-                self._arrived.clear()
-        pcm = b"".join(self._frames) if self._waiting_s <= MOST_TOGETHER_S else self._frames.popleft()
-        if self._waiting_s <= MOST_TOGETHER_S:
-            self._frames.clear()
-        self._waiting_s = max(0.0, self._waiting_s - seconds(len(pcm)))
-        if not self._frames and not self._closed:
             self._arrived.clear()
+            await self._arrived.wait()
+        pcm = self._frames.popleft()
+        self._waiting_s = max(0.0, self._waiting_s - seconds(len(pcm)))
         return rtc.AudioFrame(pcm, RATE_HZ, 1, len(pcm) // 2)

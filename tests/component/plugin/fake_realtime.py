@@ -134,7 +134,7 @@ class Server:
         part = {"item_id": item_id, "content_index": 0, "part": {"type": "audio"}}
         await self.say("response.content_part.added", response_id=response_id, **part)
 
-    async def speak(self, item_id: str, word: str, ms: int = 400, value: int = 1) -> None:
+    async def speak(self, item_id: str, word: str, ms: int = 500, value: int = 1) -> None:
         """A word and its sound."""
         await self.say("response.output_audio_transcript.delta", item_id=item_id, delta=word)
         pcm = value.to_bytes(2, "little", signed=True) * (24 * ms)

@@ -128,7 +128,7 @@ async def test_a_cut_reply_goes_on_in_the_same_message(realtime: Realtime) -> No
         await line.until(lambda: line.generations[0].ended, "the end of the reply")
         [heard] = line.generations
         assert heard.texts == {"item_1": "It will rain tomorrow morning"}
-        assert len(heard.audio["item_1"]) == 48 * 400 * 5
+        assert len(heard.audio["item_1"]) == 48 * 500 * 5
         second = realtime.servers[1]
         [seed] = [event["item"] for event in second.of("conversation.item.create")]
         assert seed["id"] == "item_1"
@@ -152,7 +152,7 @@ async def test_a_word_cut_in_two_is_said_again_and_written_once(realtime: Realti
         asked = await server.until("response.create")
         await server.create("resp_1", asked)
         await server.begin("resp_1", "item_1")
-        await server.speak("item_1", "It", 400)
+        await server.speak("item_1", "It")
         await server.speak("item_1", " thunders", 100)
         await server.drop()
 
@@ -203,9 +203,9 @@ async def test_a_reply_cut_twice_ends(realtime: Realtime) -> None:
 @pytest.mark.parametrize(
     ("played_ms", "heard", "expected"),
     [
-        (1500, "It will rain tomorrow", [("truncate", "item_2", 300)]),
-        (9000, "It will rain tomorrow morning", [("truncate", "item_2", 800)]),
-        (1100, "It will", [("delete", "item_2"), ("delete", "item_1"), ("create", "item_1", "It will")]),
+        (1800, "It will rain tomorrow", [("truncate", "item_2", 300)]),
+        (9000, "It will rain tomorrow morning", [("truncate", "item_2", 1000)]),
+        (1300, "It will", [("delete", "item_2"), ("delete", "item_1"), ("create", "item_1", "It will")]),
         (0, "", [("delete", "item_2"), ("delete", "item_1")]),
     ],
 )

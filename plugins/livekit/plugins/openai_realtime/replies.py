@@ -15,10 +15,10 @@ from .options import SAMPLE_RATE_HZ
 
 _PER_MS = SAMPLE_RATE_HZ // 1000
 _KEPT = 256
-_WITHIN_S = 0.1  # a word may begin anywhere in the audio it comes with
+_WITHIN_S = 0.2  # a word may begin anywhere in the audio it comes with
 _S_PER_LETTER = 0.065
 _S_PER_SIGN = 0.2
-_S_PER_WORD = 0.25
+_S_PER_WORD = 0.28
 _CJK = 0x2E80
 
 CONTINUE = (
@@ -100,7 +100,7 @@ class Message:
         if not part.text and len(self.parts) > 1:
             text = joined("".join(before.text for before in self.parts[:-1]), text)
         part.text += text
-        within_s = min(audio / 2 / SAMPLE_RATE_HZ, _WITHIN_S)
+        within_s = min(audio / SAMPLE_RATE_HZ, _WITHIN_S)
         self.timeline.append((text, part.samples / SAMPLE_RATE_HZ + within_s))
         new, self.expected = without(text, self.expected)
         return new
@@ -232,7 +232,8 @@ def joined(before: str, text: str) -> str:
 
 
 def spoken_s(text: str, *, first: bool = False) -> float:
-    """About how long a text takes to be said: by its letters, and a word not less than a quarter second.
+    """About how long a text takes to be said: by its letters, and a word not less than 0.28 s: rather a word
+    twice than half of one.
 
     A text that does not begin with a space goes on with a word, unless it is the `first`.
     """
