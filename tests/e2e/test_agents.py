@@ -185,7 +185,10 @@ async def test_a_cough_is_no_interruption_and_not_a_word_is_lost_over_it(venue: 
 async def test_tools_of_one_answer_run_together_and_each_is_spoken_about(venue: Venue) -> None:
     room = await venue.room()
     calls = (Call("slow"), Call("broken"), Call("weather", {"city": "Rome"}), Call("odd"))
-    venue.simulator.script.add(Turn(say="One moment please", calls=calls))
+    venue.simulator.script.add(
+        Turn(say="One moment please", calls=calls),
+        Turn(say="it takes a while", when=lambda context: "still working" in context.instructions),
+    )
     async with with_agent(venue, room, "ann", "listener") as ann:
         began = ann.say(speech("en", 2).pcm)
         await ann.until(lambda p: any("slow but done" in text for text in lines(p)), 20)
