@@ -16,6 +16,7 @@ class Listener(Agent):
 
     def __init__(self, caller: Caller) -> None:
         super().__init__(instructions=f"You talk to <{caller.identity}>.")
+        self._slow = 0
 
     @function_tool
     async def weather(self, city: str) -> str:
@@ -33,9 +34,14 @@ class Listener(Agent):
 
     @function_tool
     async def slow(self) -> str:
-        """Takes long."""
-        await asyncio.sleep(3.0)
-        return "slow but done"
+        """Takes long, and says how many of it worked at the same time."""
+        self._slow += 1
+        most = self._slow
+        for _ in range(30):
+            await asyncio.sleep(0.1)
+            most = max(most, self._slow)
+        self._slow -= 1
+        return f"slow but done {most}"
 
     @function_tool
     async def odd(self) -> object:

@@ -184,29 +184,28 @@ async def test_a_cough_is_no_interruption_and_not_a_word_is_lost_over_it(venue: 
 
 async def test_tools_of_one_answer_run_together_and_each_is_spoken_about(venue: Venue) -> None:
     room = await venue.room()
-    calls = (Call("slow"), Call("broken"), Call("weather", {"city": "Rome"}), Call("odd"))
+    calls = (Call("slow"), Call("slow"), Call("broken"), Call("weather", {"city": "Rome"}), Call("odd"))
     venue.simulator.script.add(
         Turn(say="One moment please", calls=calls),
         Turn(say="it takes a while", when=lambda context: "still working" in context.instructions),
     )
     async with with_agent(venue, room, "ann", "listener") as ann:
-        began = ann.say(speech("en", 2).pcm)
-        await ann.until(lambda p: any("slow but done" in text for text in lines(p)), 20)
-        took = time.monotonic() - began
+        ann.say(speech("en", 2).pcm)
+        await ann.until(lambda p: any("slow but done" in text for text in lines(p)), 30)
         session = await conversation_of(venue, "ann")
         outputs = {i.call_id: i.text for i in session.items if i.type == "function_call_output"}
-        assert len(outputs) == 4
+        assert len(outputs) == len(calls)
         told_to_model = " ".join(outputs.values())
         assert "sunny in Rome" in told_to_model
         assert "The tool broken failed." in told_to_model
         assert "The tool odd failed." in told_to_model
         assert "secret" not in told_to_model
-        assert took < 3.0 + 9.0, "they run together"
+        assert told_to_model.count("slow but done 2") == 2, "they run together"
         troubles = [str(event["detail"]) for event in events(ann, "tool.failed")]
         assert any("broken" in text for text in troubles)
         assert any("odd" in text for text in troubles)
         fillers = [r for r in session.responses if "still working" in r.instructions]
-        assert len(fillers) == 1, "the slow one is spoken about while it works"
+        assert len(fillers) == 1, "the slow ones are spoken about while they work"
         assert session.refused == []
 
 

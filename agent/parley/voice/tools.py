@@ -16,6 +16,8 @@ OnTrouble = Callable[[str, str], None]
 OnSlow = Callable[[str], None]
 """Called with the tool's name when it takes long."""
 
+SLOW_AGAIN_S = 10.0
+"""Of several tools that are slow the person is told once in so long."""
 _DEEPEST = 20
 """Levels of a nested result that are looked at."""
 
@@ -30,8 +32,15 @@ class Guard:
         self._slow_s = slow_s
         self._on_slow = on_slow
         self._on_trouble = on_trouble
+        self._told_slow_s = float("-inf")
         self.running = 0
         """Tools that are working now."""
+
+    def _slow(self, name: str) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._told_slow_s >= SLOW_AGAIN_S:
+            self._told_slow_s = now
+            self._on_slow(name)
 
     async def install(self, agent: Agent) -> None:
         """Puts the guard around every function tool of an agent that was not started yet."""
@@ -56,7 +65,7 @@ class Guard:
     ) -> Any:
         slow: asyncio.TimerHandle | None = None
         if self._slow_s is not None:
-            slow = asyncio.get_running_loop().call_later(self._slow_s, self._on_slow, name)
+            slow = asyncio.get_running_loop().call_later(self._slow_s, self._slow, name)
         self.running += 1
         try:
             async with asyncio.timeout(self._timeout_s) as limit:

@@ -21,7 +21,7 @@ def test_nothing_before_the_first_frame(gate: PhraseGate) -> None:
     ("windows", "voiced"),
     [([], 0), ([0.1], 0), ([0.5], 1), ([0.34, 0.6], 1), ([0.95] * 3, 3), ([0.4] * 3, 3)],
 )
-def test_windows_that_would_keep_a_phrase_alive_are_voice_before_it_lives(gate: PhraseGate, windows: list[float], voiced: int) -> None:
+def test_what_would_keep_a_phrase_alive_is_voice(gate: PhraseGate, windows: list[float], voiced: int) -> None:
     gate.decide(windows)
     assert gate.voiced_s == pytest.approx(voiced * WINDOW_S)
 
