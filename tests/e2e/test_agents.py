@@ -46,7 +46,7 @@ from .talking import (
 from .venue import Venue
 
 WORDS = 3
-TURNS = 5
+TURNS = 4
 
 
 @pytest.mark.timeout(150)
@@ -126,7 +126,7 @@ async def heard(person: Person, said: object) -> None:
 
 async def test_an_interruption_stops_the_voice_and_the_cut_is_where_it_was_heard(venue: Venue) -> None:
     room = await venue.room()
-    rounds = 6
+    rounds = 4
     venue.simulator.script.add(*(Turn(say="noise " * 40, say_audio=noise(14)) for _ in range(rounds + 1)))
     said = speech("en", 1 + 2 * rounds, phrase=100)
     async with with_agent(venue, room, "ann", "listener") as ann:
