@@ -55,7 +55,9 @@ async def test_an_answer_that_is_cut_is_finished_and_the_next_one_knows_what_was
         assert first.refused == second.refused == []
 
 
-@pytest.mark.parametrize(("kind", "after_s"), [("drop", 0.3), ("expire", 1.2), ("drop", 2.2), ("expire", 3.1)])
+@pytest.mark.parametrize(
+    ("kind", "after_s"), [("drop", 0.3), ("expire", 1.2), ("drop", 2.2), ("expire", 3.1)]
+)
 async def test_an_utterance_that_a_loss_cuts_is_answered_whole(
     venue: Venue, kind: str, after_s: float
 ) -> None:
