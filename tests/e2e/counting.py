@@ -136,8 +136,14 @@ async def heard_out(listener: Person, name: str, said: Speech, within_s: float =
             await asyncio.sleep(0.2)
             continue
         break
+    await rests(listener, name)
+
+
+async def rests(listener: Person, name: str, within_s: float = 40.0) -> None:
+    """Waits until a track says nothing more: it is muted after the tail of what was said."""
+    deadline = time.monotonic() + within_s
     while (track := publication(listener, name)) is not None and not track.muted:
-        assert time.monotonic() < deadline + 15, f"{name} goes on after its last word"
+        assert time.monotonic() < deadline, f"{name} goes on after its last word"
         await asyncio.sleep(0.05)
 
 
