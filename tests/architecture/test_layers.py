@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "media": {"core", "media"},
     "bridges": {*BELOW_ROOM, PLUGIN},
     "agents": {"agents", "config", "core", "errors", PLUGIN},
-    "voice": {"agents", "config", "core", "media", "metrics", "voice", PLUGIN},
+    "voice": {"agents", "config", "core", "media", "metrics", "ports", "voice", PLUGIN},
     "room": {*BELOW_ROOM, "agents", "config", "errors", "room", "voice", PLUGIN},
     "config": {"core", "errors"},
     "link": {"metrics"},

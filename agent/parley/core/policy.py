@@ -1,5 +1,6 @@
 """Policy: how often something may be asked for."""
 
+from collections.abc import Container
 from dataclasses import dataclass, field
 
 
@@ -24,3 +25,17 @@ class Bucket:
             return False
         self._left -= 1.0
         return True
+
+
+@dataclass(slots=True)
+class Buckets:
+    """A `Bucket` for everybody who is there."""
+
+    per_s: float
+    burst: float
+    _of: dict[str, Bucket] = field(init=False, default_factory=dict)
+
+    def take(self, who: str, now: float, present: Container[str]) -> bool:
+        """Takes one from the bucket of `who`; who is not `present` any more is forgotten."""
+        self._of = {identity: bucket for identity, bucket in self._of.items() if identity in present}
+        return self._of.setdefault(who, Bucket(self.per_s, self.burst)).take(now)

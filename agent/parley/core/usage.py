@@ -212,6 +212,11 @@ class Budget:
     _warned: bool = field(default=False, repr=False)
     _exceeded: bool = field(default=False, repr=False)
 
+    def __str__(self) -> str:
+        """What was spent, and of how much."""
+        limit = "" if self.limit_usd is None else f" of {self.limit_usd:g}"
+        return f"{self.spent_usd:.4f}{limit} USD"
+
     def spend(self, usd: float) -> BudgetEvent | None:
         """Counts money spent. What goes from below the warning to beyond the limit is `exceeded` only."""
         self.spent_usd += usd

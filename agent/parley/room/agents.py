@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from time import monotonic
-from typing import Literal, Protocol
+from typing import Protocol
 
 import aiohttp
 from livekit.agents import Agent
@@ -29,13 +29,13 @@ from parley.metrics import Metrics
 from parley.ports import Notices
 from parley.voice.agent import VoiceAgent
 from parley.voice.hybrid import HybridAgent
-from parley.voice.ports import Ending, Surroundings
+from parley.voice.ports import Ending, Surroundings, Who
 
 from .camera import picture
 from .changes import Changes
-from .text_output import CAPTIONS_TOPIC, Text, TextOutput
+from .text_output import CAPTIONS_TOPIC, Text, TextOutput, microphone_sid
 from .track_input import Ingress, MixedIn
-from .track_output import TrackOutput
+from .track_output import TrackOutput, take_back
 
 logger = logging.getLogger("parley.room")
 
@@ -47,10 +47,9 @@ RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 """How long an agent that failed waits before it is started again, by how often it has."""
 FORGET_S = 60.0
 """An agent that worked this long has its earlier failures forgotten."""
-LEAVE_S = 3.0
-"""How long an agent whose participant is gone, or who was taken off, may take to end."""
+LEAVE_S = 13.0
+"""How long the agents of a room that is left may take to end."""
 
-Who = Literal["agent", "person"]
 Spawn = Callable[..., "asyncio.Task[None]"]
 HangUp = Callable[[str], Awaitable[None]]
 """Removes a participant, by identity, from the room."""
@@ -195,7 +194,7 @@ class RoomAgents:
         for key in list(self._running):
             self._end(key, Ending("left"))
         if tasks:
-            await asyncio.wait(tasks, timeout=LEAVE_S + 10)
+            await asyncio.wait(tasks, timeout=LEAVE_S)
 
     # One agent
 
@@ -271,7 +270,8 @@ class RoomAgents:
         running = self._running[key]
         for identity in running.want.hears - want.hears:
             self._ingress.detach(identity, key)
-            self._mixers.get(key, Mixer()).remove(identity)
+            if key in self._mixers:
+                self._mixers[key].remove(identity)
         running.want = want
         if not key.startswith("room "):
             self._ingress.attach(want.beside, key, running.agent, prompt=True)
@@ -292,7 +292,7 @@ class RoomAgents:
             ending = Ending("failed", f"{type(e).__name__}: {e}")
         finally:
             self._detach(key, running)
-            await asyncio.shield(self._unpublish(running.output))
+            await asyncio.shield(take_back(running.output, self._room))
         await self._after(key, running, ending, since)
 
     async def _after(self, key: str, running: _Running, ending: Ending, since: float) -> None:
@@ -343,13 +343,6 @@ class RoomAgents:
             for identity in running.want.hears:
                 self._ingress.detach(identity, key)
 
-    async def _unpublish(self, output: TrackOutput) -> None:
-        try:
-            async with asyncio.timeout(5):
-                await output.unpublish(self._room)
-        except (rtc.participant.UnpublishTrackError, TimeoutError) as e:
-            logger.warning("an agent's track could not be unpublished: %s", e or "no answer in 5 s")
-
     def _subscribed(self, track: rtc.Track) -> None:
         for running in self._running.values():
             if running.output.sid == track.sid:
@@ -390,11 +383,7 @@ class RoomAgents:
     def _track_sid(self, running: _Running, who: Who) -> str:
         if who == "agent":
             return running.output.sid
-        participant = self._room.remote_participants.get(running.want.beside)
-        if participant is None:
-            return ""
-        audio = (p for p in participant.track_publications.values() if p.kind == rtc.TrackKind.KIND_AUDIO)
-        return next((p.sid for p in audio), "")
+        return microphone_sid(self._room, running.want.beside)
 
 
 class _Lines:

@@ -10,7 +10,7 @@ from parley.core.transcript import Segment
 from parley.ports import TextKind
 
 from .agents import RoomAgents
-from .text_output import Captions, TextOutput
+from .text_output import Captions, TextOutput, microphone_sid
 from .track_output import TrackOutput
 
 
@@ -54,11 +54,7 @@ class Reading:
         audio = bridge.audio
         if kind == "translation" and isinstance(audio, TrackOutput):
             return audio.sid
-        speaker = self._room.remote_participants.get(bridge.spec.key.speaker)
-        if speaker is None:
-            return ""
-        audible = (p for p in speaker.track_publications.values() if p.kind == rtc.TrackKind.KIND_AUDIO)
-        return next((p.sid for p in audible), "")
+        return microphone_sid(self._room, bridge.spec.key.speaker)
 
     def _spoken(self, identity: str) -> str:
         speaker = self._roster().get(identity)

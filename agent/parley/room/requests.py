@@ -11,7 +11,7 @@ from typing import Any
 from livekit import rtc
 from parley.bridges.translation import TranslationBridge
 from parley.core.model import Roster
-from parley.core.policy import Bucket
+from parley.core.policy import Buckets
 from parley.voice.agent import VoiceAgent
 from parley.voice.hybrid import HybridAgent
 from parley.voice.prompts import exactly
@@ -69,8 +69,8 @@ class Requests:
         self._roster = roster
         self._standby = standby
         self._spawn = spawn
-        self._asked: dict[str, Bucket] = {}
-        self._typed: dict[str, Bucket] = {}
+        self._asked = Buckets(REQUESTS_PER_S, REQUESTS_BURST)
+        self._typed = Buckets(MESSAGES_PER_S, MESSAGES_BURST)
 
     def listen(self) -> None:
         """Registers the handlers."""
@@ -138,9 +138,7 @@ class Requests:
     def _take_turn(self, method: str, caller: str) -> None:
         if self._standby():
             raise Refused(NOT_FOUND, "this worker stands by; another one serves the room")
-        self._asked = {identity: b for identity, b in self._asked.items() if identity in self._roster()}
-        bucket = self._asked.setdefault(caller, Bucket(REQUESTS_PER_S, REQUESTS_BURST))
-        if not bucket.take(monotonic()):
+        if not self._asked.take(caller, monotonic(), self._roster()):
             raise Refused(TOO_MANY, f"{method}: more than {REQUESTS_PER_S:g} requests per second")
 
     def _trusted(self, caller: str) -> bool:
@@ -155,9 +153,7 @@ class Requests:
 
     def _may_type(self, sender: str) -> bool:
         """Every message is an answer that somebody pays for: so many, and no more."""
-        self._typed = {identity: b for identity, b in self._typed.items() if identity in self._roster()}
-        bucket = self._typed.setdefault(sender, Bucket(MESSAGES_PER_S, MESSAGES_BURST))
-        if bucket.take(monotonic()):
+        if self._typed.take(sender, monotonic(), self._roster()):
             return True
         logger.info("a typed message was dropped: more than %g a second", MESSAGES_PER_S)
         return False

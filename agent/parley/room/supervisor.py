@@ -9,7 +9,7 @@ from time import monotonic, thread_time
 from typing import Any
 
 import aiohttp
-from livekit.rtc.participant import PublishTrackError, UnpublishTrackError
+from livekit.rtc.participant import PublishTrackError
 
 from livekit import rtc
 from parley.bridges.credential import Credential
@@ -32,7 +32,7 @@ from .requests import Requests, state_of
 from .roster import People, stands_by
 from .text_output import RoomNotices, TextOutput
 from .track_input import FRAME_MS, Ingress
-from .track_output import Player, TrackOutput
+from .track_output import Player, TrackOutput, take_back
 
 logger = logging.getLogger("parley.room")
 
@@ -274,7 +274,7 @@ class RoomSupervisor:
         finally:
             self._ended(running)
             if running.output is not None and not self._leaving.is_set():
-                await asyncio.shield(self._unpublish(running.output))
+                await asyncio.shield(take_back(running.output, self._room))
 
     def _ended(self, running: _Running) -> None:
         if self._running.get(running.spec.key) is running:
@@ -284,13 +284,6 @@ class RoomSupervisor:
             self._finishing.remove(running)
         self._ended_usd += running.bridge.usd
         self._changes.add(ROOM)
-
-    async def _unpublish(self, output: TrackOutput) -> None:
-        try:
-            async with asyncio.timeout(5):
-                await output.unpublish(self._room)
-        except (UnpublishTrackError, TimeoutError) as e:
-            logger.warning("a track could not be unpublished: %s", e or "no answer in 5 s")
 
     # Tracks
 
@@ -302,7 +295,7 @@ class RoomSupervisor:
         for running in self._running.values():
             if running.output is not None and not running.spec.listeners:
                 output, running.output, running.bridge.audio = running.output, None, None
-                self._spawn(self._unpublish(output), "unpublish")
+                self._spawn(take_back(output, self._room), "unpublish")
         missing = [r for r in self._running.values() if r.spec.listeners and r.output is None]
         if not missing:
             return
@@ -427,17 +420,15 @@ class RoomSupervisor:
 
     def _count(self) -> None:
         """Takes what the translations have cost from the room's budget, and looks what is left."""
-        exceeded = self._budget.exceeded
         usd = self._ended_usd + sum(running.bridge.usd for running in self._all())
         event = self._budget.spend(usd - self._counted_usd)
         self._counted_usd = usd
         if event is not None:
-            spent, limit = self._budget.spent_usd, self._budget.limit_usd
-            detail = f"the room: {spent:.4f} of {limit:g} USD"
+            detail = f"the room: {self._budget}"
             self._notices.say(f"budget.{event}", speaker=None, language=None, detail=detail)
         if self._budget.exceeded and self._running:
             self._changes.add(ROOM)
-        if event == "exceeded" and not exceeded and self._agents is not None:
+        if event == "exceeded" and self._agents is not None:
             self._agents.end_all("the room's budget is spent")
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":

@@ -9,6 +9,7 @@ from time import monotonic
 
 from livekit import rtc
 from parley.core.model import BridgeKey
+from parley.core.policy import Bucket
 from parley.core.transcript import Segment
 from parley.ports import TextKind
 
@@ -152,19 +153,14 @@ class RoomNotices:
     def __init__(self, output: TextOutput, identity: Callable[[], str]) -> None:
         self._output = output
         self._identity = identity
-        self._allowance = EVENTS_BURST
-        self._at = monotonic()
+        self._bucket = Bucket(EVENTS_PER_S, EVENTS_BURST)
         self._withheld = 0
 
     def say(self, event: str, *, speaker: str | None, language: str | None, detail: str) -> None:
         """See Notices. What is above the rate is counted, and the count is told with the next one."""
-        now = monotonic()
-        self._allowance = min(EVENTS_BURST, self._allowance + (now - self._at) * EVENTS_PER_S)
-        self._at = now
-        if self._allowance < 1.0:
+        if not self._bucket.take(monotonic()):
             self._withheld += 1
             return
-        self._allowance -= 1.0
         body: dict[str, object] = {
             "event": event,
             "speaker": speaker,
@@ -176,3 +172,12 @@ class RoomNotices:
         logger.info("%s", event, extra={"detail": detail[:500]})
         text = json.dumps(body, ensure_ascii=False)
         self._output.put(Text(EVENTS_TOPIC, text, {}, (), self._identity()))
+
+
+def microphone_sid(room: rtc.Room, identity: str) -> str:
+    """The first audio track of a participant, for `lk.transcribed_track_id`; empty if there is none."""
+    participant = room.remote_participants.get(identity)
+    if participant is None:
+        return ""
+    audio = (p for p in participant.track_publications.values() if p.kind == rtc.TrackKind.KIND_AUDIO)
+    return next((p.sid for p in audio), "")

@@ -7,9 +7,12 @@ nothing of the pause, and its listeners' jitter buffers would run half a second 
 
 import asyncio
 import ctypes
+import logging
 from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Any, Protocol
+
+from livekit.rtc.participant import UnpublishTrackError
 
 from livekit import rtc
 from parley.core.framing import RATE_HZ
@@ -17,6 +20,8 @@ from parley.media.playout import FRAME_S, Playout, PlayoutPolicy
 from parley.metrics import Metrics
 
 from .native import NativeLayer
+
+logger = logging.getLogger("parley.room")
 
 _BLOCK = RATE_HZ // 100
 """Samples in 10 ms: what a source without a queue takes at a time."""
@@ -221,6 +226,15 @@ class TrackOutput:
             self._muted = False
             self._changed_at = now
             self._track.unmute()
+
+
+async def take_back(output: TrackOutput, room: rtc.Room) -> None:
+    """Unpublishes a track, in 5 s at most; what stands in the way is logged."""
+    try:
+        async with asyncio.timeout(5):
+            await output.unpublish(room)
+    except (UnpublishTrackError, TimeoutError) as e:
+        logger.warning("a track could not be unpublished: %s", e or "no answer in 5 s")
 
 
 class Player:

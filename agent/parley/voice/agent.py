@@ -38,13 +38,12 @@ from .lines import Lines
 from .model import TurnsModel, decided_here, hears_silence
 from .mouth import Mouth, SpeechTrack
 from .ports import Ending, Surroundings
-from .spending import Spending
+from .spending import KIND, Spending
 from .tools import Guard
 from .utterance import Utterance
 
 logger = logging.getLogger("parley.voice")
 
-KIND = "voice_agent"
 TICK_S = 0.1
 """How often time is looked at while something is undecided; else once a second."""
 CLOSE_S = 8.0

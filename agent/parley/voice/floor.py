@@ -177,7 +177,7 @@ class Floor:
                 self._in_doubt = []
                 if given_up and self._mouth.speaking:
                     self._mouth.hold("doubt")  # until the AgentSession has cleared it
-                elif not any(reply.interrupted and not reply.done() for reply in self._cleared):
+                elif all(reply.done() for reply in self._cleared):
                     self._mouth.let_go("doubt")
 
     @property

@@ -10,19 +10,17 @@ from livekit.plugins.openai_realtime.options import ConnectOptions
 from parley.agents import Source
 from parley.core.transcript import Segment
 from parley.metrics import Metrics
+from parley.ports import Notices
+
+Who = Literal["agent", "person"]
+"""Whose line it is."""
 
 
 class LinesOut(Protocol):
     """Where the transcript of a conversation goes."""
 
-    def send(self, segment: Segment, who: Literal["agent", "person"], *, cut: bool) -> None:
+    def send(self, segment: Segment, who: Who, *, cut: bool) -> None:
         """A line so far, or in the end; `cut`: more was to be said, and was given up."""
-
-
-class AgentNotices(Protocol):
-    """What the room and the operator are told."""
-
-    def say(self, event: str, *, speaker: str | None, language: str | None, detail: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +30,7 @@ class Surroundings:
     connect: ConnectOptions
     http: aiohttp.ClientSession
     lines: LinesOut
-    notices: AgentNotices
+    notices: Notices
     metrics: Metrics
     see: Callable[[Source], Awaitable[bytes]] | None = None
     """Takes a picture of what the participant shows, PNG or JPEG. Raises NothingToSeeError."""

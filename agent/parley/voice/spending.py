@@ -42,7 +42,7 @@ class Spending:
         for budget in self._budgets:
             event = budget.spend(usd)
             if event is not None:
-                self._on_budget(event, f"{budget.spent_usd:.4f} of {budget.limit_usd:g} USD")
+                self._on_budget(event, str(budget))
 
 
 def as_tokens(usage: TokenUsage) -> Tokens:
