@@ -6,10 +6,9 @@ import asyncio
 import contextlib
 import os
 import re
-import secrets
 import tempfile
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import Coroutine, Iterable
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,11 +16,10 @@ from typing import Any
 
 import ear
 from agent_workers import TalkingApi, agent_worker, talking_api
-from processes import Memory, Meter, busy_s, memory, tree
+from processes import Memory, Meter, busy_s, memory, own_cpu_s, tree
 from talker import Talker, agent_track
-from workers import RunningWorker
+from workers import RunningWorker, new_room
 
-from livekit import api
 from parley.demo.livekit_server import LiveKitServer
 from parley.demo.people import Person
 
@@ -90,7 +88,7 @@ class _Clock:
         self._core, self._core_busy = core, _core_busy_s(core)
         self._meters = {"worker": Meter(running.pid), "server": Meter(server.pid), "sim": Meter(sim.pid)}
         self._jobs = [Meter(pid) for pid in tree(running.pid)[1:] if tree(pid) == [pid]]
-        self._began, self._own, self._busy = time.monotonic(), _own_cpu_s(), busy_s()
+        self._began, self._own, self._busy = time.monotonic(), own_cpu_s(), busy_s()
 
     def stop(self, result: AgentVisit) -> None:
         """Writes down what was used since."""
@@ -99,7 +97,7 @@ class _Clock:
         result.worker = self._meters["worker"].percent()
         result.server = self._meters["server"].percent()
         result.simulator = self._meters["sim"].percent()
-        result.clients = 100 * (_own_cpu_s() - self._own) / result.seconds
+        result.clients = 100 * (own_cpu_s() - self._own) / result.seconds
         everything = 100 * (busy_s() - self._busy) / result.seconds
         known = result.worker + result.server + result.simulator + result.clients
         result.others = max(0.0, everything - known)
@@ -118,7 +116,7 @@ async def visit(kind: str, server: LiveKitServer, size: int, plan: Plan, logs: P
             running = await stack.enter_async_context(worker)
             await asyncio.sleep(_SETTLE_S)
             result = AgentVisit(kind, size, memory(running.pid))
-            room = await stack.enter_async_context(_room(server))
+            room = await stack.enter_async_context(new_room(server))
             talkers = await _enter(stack, server, room, size)
             await sim.set(reply_s=SHORT_S)
             clock = _Clock(server, running, sim, plan.core)
@@ -161,23 +159,6 @@ async def _all(work: Iterable[Coroutine[Any, Any, None]]) -> None:
     async with asyncio.TaskGroup() as group:
         for one in work:
             group.create_task(one)
-
-
-@contextlib.asynccontextmanager
-async def _room(server: LiveKitServer) -> AsyncIterator[str]:
-    """The name of a room that is deleted at the end, so that the worker's job ends with it."""
-    name = f"bench-{secrets.token_hex(4)}"
-    try:
-        yield name
-    finally:
-        async with api.LiveKitAPI(server.http_url, server.api_key, server.api_secret) as livekit:
-            with contextlib.suppress(api.TwirpError):
-                await livekit.room.delete_room(api.DeleteRoomRequest(room=name))
-
-
-def _own_cpu_s() -> float:
-    times = os.times()
-    return times.user + times.system
 
 
 def _core_busy_s(core: int | None) -> float:

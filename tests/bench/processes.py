@@ -125,3 +125,9 @@ def _stat(path: Path) -> list[str] | None:
         return path.read_text().rpartition(")")[2].split()
     except OSError:
         return None
+
+
+def own_cpu_s() -> float:
+    """CPU seconds that this process has worked so far."""
+    times = os.times()
+    return times.user + times.system

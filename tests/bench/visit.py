@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import secrets
 import tempfile
 import time
-from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import latency
 from meeting import LANGUAGES, Meeting, Talk, idle_room, meeting
-from processes import Memory, Meter, busy_s, memory
-from workers import RunningApi, RunningWorker, simulated_api, worker
+from processes import Memory, Meter, busy_s, memory, own_cpu_s
+from workers import RunningApi, RunningWorker, new_room, simulated_api, worker
 
-from livekit import api
 from parley.demo.livekit_server import LiveKitServer
 
 _SETTLE_S = 5.0
@@ -102,14 +98,14 @@ class _Clock:
         self._blocked = running.blocked()
         pids = {"worker": running.pid, "server": server.pid, "simulator": sim.pid}
         self._meters = {name: Meter(pid) for name, pid in pids.items()}
-        self._own = _own_cpu_s()
+        self._own = own_cpu_s()
         self._busy = busy_s()
 
     def stop(self) -> Window:
         seconds = time.monotonic() - self._began
         percent = {name: meter.percent() for name, meter in self._meters.items()}
         blocked, by_work = self._running.blocked()
-        clients = 100 * (_own_cpu_s() - self._own) / seconds
+        clients = 100 * (own_cpu_s() - self._own) / seconds
         everything = 100 * (busy_s() - self._busy) / seconds
         return Window(
             seconds=seconds,
@@ -145,7 +141,7 @@ async def visit(
             running = await stack.enter_async_context(
                 worker(kind, server, sim.base_url, LANGUAGES[:size], logs)
             )
-            room = await stack.enter_async_context(_room(server))
+            room = await stack.enter_async_context(new_room(server))
             people = await stack.enter_async_context(meeting(server, room, size, speakers, captions=captions))
             await people.served()
             if kind != "floor":
@@ -201,25 +197,8 @@ async def footprint(kind: str, server: LiveKitServer, *, logs: Path) -> Footprin
             sizes = []
             for rooms in (0, 1, _FURTHER_ROOMS):
                 for _ in range(rooms):
-                    room = await stack.enter_async_context(_room(server))
+                    room = await stack.enter_async_context(new_room(server))
                     await idle_room(stack, server, room)
                 await asyncio.sleep(2 * _SETTLE_S)
                 sizes.append(memory(running.pid))
             return Footprint(kind, *sizes)
-
-
-@contextlib.asynccontextmanager
-async def _room(server: LiveKitServer) -> AsyncIterator[str]:
-    """The name of a room that is deleted at the end, so that the worker's job ends with it."""
-    name = f"bench-{secrets.token_hex(4)}"
-    try:
-        yield name
-    finally:
-        async with api.LiveKitAPI(server.http_url, server.api_key, server.api_secret) as livekit:
-            with contextlib.suppress(api.TwirpError):
-                await livekit.room.delete_room(api.DeleteRoomRequest(room=name))
-
-
-def _own_cpu_s() -> float:
-    times = os.times()
-    return times.user + times.system

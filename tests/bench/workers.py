@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import re
+import secrets
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -15,6 +16,7 @@ from pathlib import Path
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
+from livekit import api
 from parley.demo.child import child_process
 from parley.demo.livekit_server import LiveKitServer
 
@@ -139,3 +141,15 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@contextlib.asynccontextmanager
+async def new_room(server: LiveKitServer) -> AsyncIterator[str]:
+    """The name of a room that is deleted at the end, so that the worker's job ends with it."""
+    name = f"bench-{secrets.token_hex(4)}"
+    try:
+        yield name
+    finally:
+        async with api.LiveKitAPI(server.http_url, server.api_key, server.api_secret) as livekit:
+            with contextlib.suppress(api.TwirpError):
+                await livekit.room.delete_room(api.DeleteRoomRequest(room=name))

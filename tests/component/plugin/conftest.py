@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
@@ -12,19 +13,26 @@ from component.plugin.fake_realtime import PATH as CONVERSATION_PATH
 from component.plugin.fake_realtime import Realtime
 
 
-@pytest.fixture
-async def api() -> AsyncIterator[FakeApi]:
-    fake = FakeApi()
+@asynccontextmanager
+async def _served(path: str, fake: FakeApi | Realtime) -> AsyncIterator[None]:
+    """The fake on a free loopback port, while the block lasts."""
     app = web.Application()
-    app.router.add_get(PATH, fake.handle)
+    app.router.add_get(path, fake.handle)
     runner = web.AppRunner(app, shutdown_timeout=0.2, handler_cancellation=True)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     host, port = runner.addresses[0][:2]
     fake.base_url = f"http://{host}:{port}/v1"
-    yield fake
+    yield
     await runner.cleanup()
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[FakeApi]:
+    fake = FakeApi()
+    async with _served(PATH, fake):
+        yield fake
     leaked = asyncio.all_tasks() - {asyncio.current_task()}
     assert fake.failures == []
     assert leaked == set()
@@ -33,16 +41,8 @@ async def api() -> AsyncIterator[FakeApi]:
 @pytest.fixture
 async def realtime() -> AsyncIterator[Realtime]:
     fake = Realtime()
-    app = web.Application()
-    app.router.add_get(CONVERSATION_PATH, fake.handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.2, handler_cancellation=True)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    host, port = runner.addresses[0][:2]
-    fake.base_url = f"http://{host}:{port}/v1"
-    yield fake
-    await runner.cleanup()
+    async with _served(CONVERSATION_PATH, fake):
+        yield fake
     assert fake.failures == []
 
 

@@ -284,3 +284,12 @@ def _retry_after_s(headers: Mapping[str, str]) -> float | None:
         return max(0.0, (then - parsedate_to_datetime(lower["date"])).total_seconds())
     except (KeyError, ValueError, TypeError):
         return None
+
+
+def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one exception that says what happened: an error of ours before any other."""
+    flat = [first_of(exc) if isinstance(exc, BaseExceptionGroup) else exc for exc in group.exceptions]
+    for exc in flat:
+        if isinstance(exc, RealtimeError):
+            return exc
+    return flat[0]

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from .connection import HttpSession, Wire, open_wire
-from .errors import ConnectError, ConnectionLost, ProtocolViolation, RealtimeError
+from .errors import ConnectError, ConnectionLost, ProtocolViolation, RealtimeError, first_of
 from .input_log import InputLog
 from .log import logger
 from .options import SAMPLE_RATE_HZ, ConnectOptions
@@ -358,12 +358,3 @@ class Link:
                     await self._wake.wait()
         except TimeoutError:
             pass
-
-
-def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The one exception that says what happened: an error of ours before any other."""
-    flat = [first_of(exc) if isinstance(exc, BaseExceptionGroup) else exc for exc in group.exceptions]
-    for exc in flat:
-        if isinstance(exc, RealtimeError):
-            return exc
-    return flat[0]

@@ -24,7 +24,7 @@ from . import events
 from .audio_input import APPEND_MS, InputAudio
 from .audio_output import OutputAudio
 from .connection import Connection, connect
-from .errors import ConnectionLost, RealtimeError, RequestRejected
+from .errors import ConnectionLost, RealtimeError, RequestRejected, first_of
 from .log import logger
 from .options import ConnectOptions, TranslationOptions
 from .segments import Segment
@@ -220,7 +220,7 @@ class TranslationModelSession(beta.TranslationModelSession[NoReturn]):
                     if not sender.done() and not connection.closing:
                         raise ConnectionLost(reason="the server closed the session")
             except BaseExceptionGroup as group:
-                raise _first(group) from group
+                raise first_of(group) from group
 
     async def _send(self, connection: Connection) -> None:
         """Audio as it comes, silence after it, language changes; then ``session.close`` and all that is
@@ -340,12 +340,3 @@ class TranslationModelSession(beta.TranslationModelSession[NoReturn]):
                 timestamp=time.time(), label=label, error=error, recoverable=recoverable
             ),
         )
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The one exception that says what happened: an error of ours before any other."""
-    for exc in group.exceptions:
-        if isinstance(exc, RealtimeError):
-            return exc
-    first = group.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first
