@@ -15,7 +15,7 @@ from parley.agents import Caller
 from parley.core.usage import Tokens
 
 from . import prompts
-from .agent import VoiceAgent
+from .agent import MOST_WAITING, VoiceAgent
 from .ports import Ending
 
 MOST_LINES = 100
@@ -89,7 +89,7 @@ class HybridAgent:
 
     def say(self, instructions: str, *, interrupt: bool) -> None:
         """See VoiceAgent. Wakes it."""
-        self._waiting.append((instructions, interrupt))
+        self._waiting = [*self._waiting, (instructions, interrupt)][-MOST_WAITING:]
         self._needed.set()
 
     async def tell(self, text: str) -> None:
