@@ -192,7 +192,7 @@ def test_exceptions_of_every_kind_are_caught_at_bulkheads_only() -> None:
                 if not reraises:
                     catches.add(module.where)
     assert catches <= {
-        "agent/parley/room/supervisor.py",
+        "agent/parley/room/translations.py",
         "agent/parley/room/agents.py",
         "agent/parley/agents/loading.py",
         "agent/parley/voice/tools.py",
