@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from time import monotonic, thread_time
 from typing import Any
@@ -13,7 +13,7 @@ import aiohttp
 from livekit import rtc
 from parley.bridges.credential import Credential
 from parley.bridges.translation import BridgePolicy, Surroundings
-from parley.core.model import Preferences, Route
+from parley.core.model import BridgeKey, BridgeSpec, Preferences, Route
 from parley.core.planning import desired
 from parley.core.preferences import Allowed, Rejection
 from parley.core.routing import routes
@@ -28,7 +28,8 @@ from .native import NativeLayer, native_layer
 from .permissions import Permissions, table
 from .reading import Reading
 from .requests import Requests, state_of
-from .roster import People, stands_by
+from .roster import People
+from .succession import Succession
 from .text_output import RoomNotices, TextOutput
 from .track_input import FRAME_MS, Ingress
 from .track_output import Player, TrackOutput
@@ -42,6 +43,9 @@ PHRASE_S = 8.0
 """How long a phrase that lives when the room is left may go on."""
 FINISH_S = 45.0
 """How long what was said may take to come out when the room is left."""
+TAKE_S = 10.0
+"""How long a worker that stands by may take to listen to the microphones."""
+HANDOVER_TICK_S = 0.05
 GAUGES_S = 1.0
 
 
@@ -82,6 +86,7 @@ class RoomSupervisor:
         self._text = TextOutput(room, self._layer)
         self._notices = RoomNotices(self._text, lambda: room.local_participant.identity)
         self._permissions = Permissions(room)
+        self._succession = Succession(room)
         self._player = Player(metrics)
         self._people = People(policy.defaults, policy.allowed, dispatch_metadata, self._rejected)
         credential = Credential()
@@ -90,6 +95,9 @@ class RoomSupervisor:
         self._counted_usd = 0.0
         self._described = "{}"
         self._standby = True
+        self._handing_over = False
+        self._holding: frozenset[str] | None = None
+        self._inherited_usd = 0.0
         self._leaving = asyncio.Event()
         self._group = asyncio.TaskGroup()
         self._ingress = Ingress(self._layer, policy.gate, self._spawn)
@@ -184,8 +192,8 @@ class RoomSupervisor:
 
     @property
     def empty(self) -> bool:
-        """Whether nobody is there to be served."""
-        return self._people.people == 0
+        """Whether nobody is there whom this worker serves."""
+        return self._standby or self._people.people == 0
 
     # The loop
 
@@ -203,7 +211,7 @@ class RoomSupervisor:
     async def _reconcile(self, changed: Iterable[str]) -> None:
         """One iteration: makes what runs fit what is wanted."""
         participants = dict(self._room.remote_participants)
-        was_standby, self._standby = self._standby, stands_by(self._room)
+        was_standby, self._standby = self._standby, self._succession.standby
         standby = self._standby
         if self._people.set_room_metadata(self._room.metadata or "") or was_standby != standby:
             changed = list(participants)
@@ -213,15 +221,22 @@ class RoomSupervisor:
         self._metrics.rooms.set(0 if standby else 1)
         self._metrics.participants.set(0 if standby else self._people.people)
         agents = self._agents
-        if agents is not None:
-            await agents.fit({} if standby else self._people.roster)
+        if agents is not None and self._holding is None:
+            await agents.fit({} if standby or self._succession.agents_held else self._people.roster)
         translations = self._translations
-        await translations.prepare({} if standby or self._budget.exceeded else desired(self._routes()))
+        await translations.prepare({} if standby or self._budget.exceeded else self._wanted())
         self._permit()
         await self._describe()
-        translations.start()
+        translations.start(self._succession.held)
         heard = translations.speakers | (agents.speakers if agents is not None else set())
         await self._ingress.follow(heard, participants)
+        if not standby:
+            await self._succeed(participants)
+
+    def _wanted(self) -> dict[BridgeKey, BridgeSpec]:
+        wanted = desired(self._routes())
+        holding = self._holding
+        return wanted if holding is None else {k: spec for k, spec in wanted.items() if k.speaker in holding}
 
     def _routes(self) -> frozenset[Route]:
         roster = self._people.roster
@@ -265,6 +280,61 @@ class RoomSupervisor:
         if self._standby:
             return  # the worker that serves the room says it
         self._notices.say("preference.rejected", speaker=identity, language=None, detail=str(rejection))
+
+    # Other workers
+
+    async def _succeed(self, participants: Mapping[str, rtc.RemoteParticipant]) -> None:
+        """Takes over from a worker that leaves, if one does."""
+        if not self._succession.predecessor:
+            if self._holding is None and not self._handing_over:
+                await self._succession.serve()
+            return
+        inherited = max(0.0, self._succession.spent_usd - self._inherited_usd)
+        self._inherited_usd += inherited
+        self._budget.spend(inherited)
+        speakers = (participants.get(identity) for identity in self._translations.speakers)
+        if all(p is None or self._ingress.captures(p) for p in speakers):
+            await self._succession.take()
+
+    @property
+    def successor(self) -> bool:
+        """Whether another worker stands by."""
+        return self._succession.successor and not self._standby
+
+    async def hand_over(self) -> bool:
+        """Gives the room to the worker that stands by, each speaker at a pause.
+
+        Returns whether it has taken over: if not, the room is served on.
+        """
+        self._handing_over = True
+        await self._succession.hold(None, agents=True, usd=self._budget.spent_usd)
+        deadline = monotonic() + TAKE_S
+        while not self._succession.taken:
+            if monotonic() > deadline or not self._succession.successor:
+                self._handing_over = False
+                await self._succession.serve()
+                return False
+            await asyncio.sleep(HANDOVER_TICK_S)
+        await self._release()
+        return True
+
+    async def _release(self) -> None:
+        """Lets go of the speakers, those who speak at the end of their phrase, and of the agents."""
+        ending = self._spawn(self._agents.finish(), "agents") if self._agents is not None else None
+        holding, told = set(self._translations.speakers), None
+        deadline = monotonic() + PHRASE_S
+        while True:
+            for speaker in list(holding):
+                if not self._ingress.speaking(speaker) or monotonic() > deadline:
+                    self._translations.release(speaker)
+                    holding.discard(speaker)
+            self._holding = frozenset(holding)
+            agents = ending is not None and not ending.done()
+            if told != (told := (self._holding, agents)):
+                await self._succession.hold(holding, agents=agents, usd=self._budget.spent_usd)
+            if not holding and not agents:
+                return
+            await asyncio.sleep(HANDOVER_TICK_S)
 
     # The end
 

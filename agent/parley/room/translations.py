@@ -131,16 +131,25 @@ class RoomTranslations:
         self._refuse(change.refused)
         for spec in change.start:
             self._running[spec.key] = Running(self._bridge(spec))
-        self._starting = [spec.key for spec in change.start]
+        self._starting += [spec.key for spec in change.start]
         await self._fit_tracks()
 
-    def start(self) -> None:
-        """The tracks are permitted and described: those that are prepared may speak."""
+    def start(self, held: Callable[[str], bool] = lambda speaker: False) -> None:
+        """The tracks are permitted and described: those that are prepared may speak.
+
+        Those of speakers that are `held` by another worker wait for another call.
+        """
+        waiting = [key for key in self._starting if held(key.speaker)]
         for key in self._starting:
-            if (running := self._running.get(key)) is not None:
+            if key not in waiting and (running := self._running.get(key)) is not None:
                 self._ingress.attach(key.speaker, key, running.bridge)
                 running.task = self._spawn(self._guard(running), f"bridge into {key.language}")
-        self._starting = []
+        self._starting = waiting
+
+    def release(self, speaker: str) -> None:
+        """From now on the speaker is another worker's: what was said still comes out."""
+        for key in [key for key in self._running if key.speaker == speaker]:
+            self._stop(key)
 
     async def finish(self, within_s: float) -> None:
         """The room is left: what was said comes out, in `within_s` seconds at most."""
@@ -171,6 +180,11 @@ class RoomTranslations:
         if speaker is not None and not speaker.preferences.consent and running.task is not None:
             running.task.cancel()  # consent withdrawn: what was not sent is not sent
         running.bridge.finish()
+        if running.task is None:  # it never started
+            self._ended(running)
+            if running.output is not None:
+                self._spawn(take_back(running.output, self._room), "unpublish")
+            return
         self._finishing.append(running)
 
     async def _guard(self, running: Running) -> None:
