@@ -36,8 +36,9 @@ class Translation(_Group):
 
     model: str = Field("gpt-realtime-translate", min_length=1)
     """The translation model, by the API's name."""
-    original: Literal["keep"] = "keep"
-    """What becomes of the original voice for those who hear a translation: it stays as it is."""
+    original: Literal["keep", "mute"] = "keep"
+    """What becomes of the original voice for those who hear a translation: it stays as it is, or LiveKit's
+    server takes it from them until the translation ends or fails."""
     layout: Literal["per_speaker"] = "per_speaker"
     """One track per speaker and language."""
     mode: Literal["simultaneous"] = "simultaneous"

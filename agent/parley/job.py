@@ -21,6 +21,7 @@ from .media.gate import GatePolicy
 from .metrics import Metrics
 from .room.agents import AgentPolicy
 from .room.dial import Dialler
+from .room.originals import Originals
 from .room.supervisor import RoomPolicy, RoomSupervisor
 
 logger = logging.getLogger("parley.job")
@@ -91,9 +92,17 @@ async def entrypoint(ctx: JobContext) -> None:
         request = api.RoomParticipantIdentity(room=ctx.room.name, identity=identity)
         await ctx.api.room.remove_participant(request)
 
+    async def subscribe(identity: str, sids: list[str], subscribed: bool) -> None:
+        request = api.UpdateSubscriptionsRequest(
+            room=ctx.room.name, identity=identity, track_sids=sids, subscribe=subscribed
+        )
+        await ctx.api.room.update_subscriptions(request)
+
     me = ctx.room.local_participant.identity
     served = Served(ctx.room.name, me, ctx.job.agent_name, ctx.job.metadata)
-    async with JobLink(metrics, on_drain, served).connected(), new_http_session() as http:
+    link = JobLink(metrics, on_drain, served)
+    keep = settings.translation.original == "keep"
+    async with link.connected(), new_http_session() as http:
         supervisor = RoomSupervisor(
             ctx.room,
             room_policy(settings),
@@ -102,6 +111,7 @@ async def entrypoint(ctx: JobContext) -> None:
             ctx.job.metadata,
             http=http,
             hang_up=hang_up,
+            originals=None if keep else Originals(subscribe, link.muted),
         )
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(_leave_in_time(ctx, supervisor, draining), name="drain")

@@ -10,9 +10,9 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from .metrics import Metrics, Sums, snapshot
@@ -50,6 +50,8 @@ class Served:
     agent_name: str
     metadata: str
     """Of the dispatch."""
+    muted: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """identity → SIDs of the microphones that were taken from them."""
 
 
 class LinkServer:
@@ -97,6 +99,8 @@ class LinkServer:
                         self._sums.update(job, said)
                     elif "serves" in said:
                         served = Served(**said["serves"])
+                    elif "muted" in said and served is not None:
+                        served = replace(served, muted=said["muted"])
                     else:
                         served = None
                 except ValueError as e:
@@ -118,6 +122,7 @@ class JobLink:
         self._metrics = metrics
         self._on_drain = on_drain
         self._served = served
+        self._writer: asyncio.StreamWriter | None = None
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
@@ -127,6 +132,7 @@ class JobLink:
             yield
             return
         reader, writer = await asyncio.open_unix_connection(path)
+        self._writer = writer
         self._write(writer, {"serves": asdict(self._served)})
         failed = True
         try:
@@ -144,6 +150,11 @@ class JobLink:
                         self._write(writer, {"goodbye": True})
                     await writer.drain()
             writer.close()
+
+    def muted(self, muted: Mapping[str, Iterable[str]]) -> None:
+        """Tells whom which microphones were taken from: should the job die, they are given back."""
+        if self._writer is not None and not self._writer.is_closing():
+            self._write(self._writer, {"muted": {who: sorted(sids) for who, sids in muted.items()}})
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         while line := await reader.readline():

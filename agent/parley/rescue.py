@@ -87,6 +87,12 @@ class Rescue:
         except api.TwirpError as e:
             if e.code != api.TwirpErrorCode.NOT_FOUND:
                 raise
+        for identity, sids in served.muted.items():
+            back = api.UpdateSubscriptionsRequest(
+                room=served.room, identity=identity, track_sids=sids, subscribe=True
+            )
+            with suppress(api.TwirpError):  # has left, or the speaker has
+                await livekit.room.update_subscriptions(back)
         listed = await livekit.room.list_participants(api.ListParticipantsRequest(room=served.room))
         if any(WORKER in p.attributes and p.identity != served.identity for p in listed.participants):
             return False

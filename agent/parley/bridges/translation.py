@@ -8,7 +8,7 @@ hear ──▶ Feed ──take──▶ session.append          (a session opens
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from time import monotonic
@@ -66,6 +66,8 @@ class Surroundings:
     notices: Notices
     metrics: Metrics
     credential: Credential
+    changed: Callable[[], None] = lambda: None
+    """Called when the bridge begins or ceases to fail."""
 
 
 class TranslationBridge:
@@ -99,6 +101,11 @@ class TranslationBridge:
     def live(self) -> bool:
         """Whether a phrase or its tail is being worked on."""
         return self._feed.live or self._feed.waiting_s > 0
+
+    @property
+    def failing(self) -> bool:
+        """Whether the room was told that the session failed, and not yet that it works again."""
+        return self._announced
 
     @property
     def waiting_s(self) -> float:
@@ -288,6 +295,7 @@ class TranslationBridge:
         key = self.spec.key
         if not self._announced:
             self._announced = True
+            self._around.changed()
             self._around.notices.say(
                 "session.failed", speaker=key.speaker, language=key.language, detail=str(error)
             )
@@ -306,6 +314,7 @@ class TranslationBridge:
         self._report_dropped()
         if self._announced:
             self._announced = False
+            self._around.changed()
             key = self.spec.key
             self._around.notices.say(
                 "session.recovered", speaker=key.speaker, language=key.language, detail="translation goes on"

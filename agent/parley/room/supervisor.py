@@ -25,6 +25,7 @@ from parley.ports import Dial
 from .agents import AgentPolicy, HangUp, RoomAgents
 from .changes import ROOM, Changes
 from .native import NativeLayer, native_layer
+from .originals import Originals, originals_of
 from .permissions import Permissions, table
 from .reading import Reading
 from .requests import Requests, state_of
@@ -46,6 +47,8 @@ FINISH_S = 45.0
 TAKE_S = 10.0
 """How long a worker that stands by may take to listen to the microphones."""
 HANDOVER_TICK_S = 0.05
+GIVE_BACK_S = 5.0
+"""How long the original voices may take to be given back when the room is left."""
 GAUGES_S = 1.0
 
 
@@ -77,6 +80,7 @@ class RoomSupervisor:
         *,
         http: aiohttp.ClientSession | None = None,
         hang_up: HangUp | None = None,
+        originals: Originals | None = None,
     ) -> None:
         self._room = room
         self._policy = policy
@@ -86,6 +90,7 @@ class RoomSupervisor:
         self._text = TextOutput(room, self._layer)
         self._notices = RoomNotices(self._text, lambda: room.local_participant.identity)
         self._permissions = Permissions(room)
+        self._originals = originals
         self._succession = Succession(room)
         self._player = Player(metrics)
         self._people = People(policy.defaults, policy.allowed, dispatch_metadata, self._rejected)
@@ -107,7 +112,7 @@ class RoomSupervisor:
             policy.sessions,
             lambda: self._people.roster,
             self._reading.captions,
-            lambda text: Surroundings(dial, text, self._notices, metrics, credential),
+            lambda text: Surroundings(dial, text, self._notices, metrics, credential, self._changes.add),
             lambda name: TrackOutput(self._player, name, self._layer, metrics),
             self._notices,
             metrics,
@@ -159,6 +164,8 @@ class RoomSupervisor:
                     self._spawn(self._text.run(), "text output"),
                     self._spawn(self._gauges(), "gauges"),
                 ]
+                if self._originals is not None:
+                    background.append(self._spawn(self._originals.run(), "originals"))
                 await self._follow()
                 if not self._changes.closed:
                     await self._finish()
@@ -230,6 +237,7 @@ class RoomSupervisor:
         translations.start(self._succession.held)
         heard = translations.speakers | (agents.speakers if agents is not None else set())
         await self._ingress.follow(heard, participants)
+        self._take_originals(participants)
         if not standby:
             await self._succeed(participants)
 
@@ -250,6 +258,13 @@ class RoomSupervisor:
         for output, want in self._agents.tracks if self._agents is not None else ():
             tracks.append((output.sid, [listener for listener in want.hears if listener in roster]))
         self._permissions.apply(table(tracks), again=again)
+
+    def _take_originals(self, participants: Mapping[str, rtc.RemoteParticipant]) -> None:
+        """Those who hear a translation do not hear the original, if that is how the room is set."""
+        if self._originals is None or self._succession.predecessor:
+            return  # the one that leaves gives back what it took when it is gone
+        heard = [(key.speaker, listeners) for _, key, listeners in self._translations.heard]
+        self._originals.fit(originals_of(heard, participants), participants)
 
     def _republished(self, publication: rtc.LocalTrackPublication, previous_sid: str) -> None:
         """A full reconnect gave a track a new SID: heard by nobody until the table names it."""
@@ -272,7 +287,9 @@ class RoomSupervisor:
         """What RPC `parley.state` answers; `own`: whose agents the asker may know about."""
         agents = self._agents.state(own) if self._agents is not None else []
         bridges = self._translations.bridges
-        return state_of(self._people.roster, bridges, agents, self._described, self._budget.spent_usd)
+        state = state_of(self._people.roster, bridges, agents, self._described, self._budget.spent_usd)
+        muted = self._originals.muted if self._originals is not None else {}
+        return state | {"muted": {listener: sorted(sids) for listener, sids in muted.items()}}
 
     # What is told
 
@@ -347,6 +364,8 @@ class RoomSupervisor:
         if self._agents is not None:
             await self._agents.finish()
         await self._translations.finish(FINISH_S)
+        if self._originals is not None:
+            await self._originals.give_back(GIVE_BACK_S)
         self._notices.say("worker.left", speaker=None, language=None, detail="the room is left")
         try:
             async with asyncio.timeout(5):

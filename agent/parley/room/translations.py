@@ -120,6 +120,12 @@ class RoomTranslations:
                 ]
                 yield running.output, key, hearing
 
+    @property
+    def heard(self) -> Iterable[tuple[TrackOutput, BridgeKey, list[str]]]:
+        """The same of those that are wanted and work: who hears them needs no original."""
+        working = {r.output for r in self._running.values() if r.task is not None and not r.bridge.failing}
+        return [track for track in self.listeners if track[0] in working]
+
     async def prepare(self, wanted: dict[BridgeKey, BridgeSpec]) -> None:
         """Stops what nobody wants, changes what runs, and publishes the tracks of what is to start."""
         specs = {key: running.spec for key, running in self._running.items()}
