@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +18,12 @@ SETTLE_S = 2.0
 
 _OF_THE_INTERPRETER = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 """Processes that multiprocessing keeps for as long as the interpreter lives."""
+
+_TIMED = ("parley.", "livekit.plugins.openai_realtime.", "component.", "tests.component.")
+
+_LOOK_S = 1e-10
+"""What a look at a virtual clock takes. Without it, who looks again until a moment is past would wait on:
+the loop takes a timer for due that lies in the future by a rounding error."""
 
 # The main thread has no loop outside of tests. Said explicitly: otherwise the event loop policy makes one for
 # whoever asks (pytest-asyncio and looptime do), and nobody closes it.
@@ -48,6 +56,26 @@ def _no_task_left(request: pytest.FixtureRequest, _no_child_process_or_thread_le
     left = runner.run(_unfinished())
     if left:
         pytest.fail(f"{request.node.nodeid} left tasks behind: {', '.join(left)}")
+
+
+@pytest.fixture
+def virtual_time(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clocks of the product and of its libraries are the loop's, which a test marked `looptime` moves.
+
+    Sockets on loopback may be used: that nothing is to be read is found out before the time moves.
+    """
+    runner: asyncio.Runner = request.getfixturevalue("_function_scoped_runner")
+    loop, began, monotonic = runner.get_loop(), time.time(), time.monotonic
+    virtual, looks = loop.time, itertools.count()
+
+    def now() -> float:
+        return virtual() + next(looks) * _LOOK_S
+
+    for name, module in list(sys.modules.items()):
+        if name.startswith(_TIMED) and getattr(module, "monotonic", None) is monotonic:
+            monkeypatch.setattr(module, "monotonic", now)
+    monkeypatch.setattr(loop, "time", now)
+    monkeypatch.setattr(time, "time", lambda: began + now())
 
 
 async def _unfinished() -> list[str]:

@@ -82,8 +82,10 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         dry = _starved(item, reports)
         for report in reports:
             if dry and report.failed and report.when == "call":
+                crash = getattr(report.longrepr, "reprcrash", None)
+                failure = crash.message if crash is not None else report.longreprtext
+                report.longrepr = (str(item.path), 0, f"proves nothing: {dry}; {failure}")
                 report.outcome = "skipped"
-                report.longrepr = (str(item.path), 0, f"proves nothing: {dry}")
     for report in reports:
         if report.failed and VENUE in item.stash:
             report.sections.append(("the shared worker's last words", item.stash[VENUE].worker.log[-4000:]))

@@ -97,24 +97,49 @@ def recordings(listener: Person, name: str) -> list[Recording]:
 
 async def gets(listener: Person, name: str, within_s: float = 25.0) -> None:
     """Waits until the listener is subscribed to a track that is published now."""
-
-    def subscribed(person: Person) -> bool:
-        return any(not recording.ended for recording in recordings(person, name))
-
     try:
-        await listener.until(subscribed, within_s)
+        await listener.until(lambda person: bool(_subscribed(person, name)), within_s)
     except TimeoutError:
-        got = [(r.track_name, r.ended) for r in listener.recordings]
-        raise AssertionError(f"{listener.identity} does not get {name}; tracks: {got}") from None
+        raise AssertionError(f"{listener.identity} does not get {name}; {_tracks(listener)}") from None
+
+
+async def gets_and_keeps(listener: Person, name: str, still_s: float = 1.0, within_s: float = 25.0) -> None:
+    """Waits until the listener is subscribed to a track, and stays so for a while.
+
+    For what comes after changes that the worker has seen to, and the server may have not.
+    """
+    deadline = time.monotonic() + within_s
+    held, since = _subscribed(listener, name), time.monotonic()
+    while not held or time.monotonic() - since < still_s:
+        assert time.monotonic() < deadline, f"{listener.identity} does not keep {name}; {_tracks(listener)}"
+        await asyncio.sleep(0.02)
+        if (now := _subscribed(listener, name)) != held:
+            held, since = now, time.monotonic()
+
+
+def _subscribed(listener: Person, name: str) -> list[Recording]:
+    """What a listener is getting under a track name: of a track that is published, and subscribed."""
+    published = {track.sid for track in _publications(listener, name) if track.subscribed}
+    return [r for r in recordings(listener, name) if not r.ended and r.track_sid in published]
+
+
+def _tracks(listener: Person) -> str:
+    """What a listener has got so far, for a failure."""
+    return f"tracks: {[(r.track_name, 'ended' if r.ended else 'live') for r in listener.recordings]}"
 
 
 def publication(listener: Person, name: str) -> rtc.RemoteTrackPublication | None:
     """A track that is published in the listener's room, subscribed or not."""
-    for participant in listener.room.remote_participants.values():
-        for candidate in participant.track_publications.values():
-            if candidate.name == name:
-                return candidate
-    return None
+    return next(iter(_publications(listener, name)), None)
+
+
+def _publications(listener: Person, name: str) -> list[rtc.RemoteTrackPublication]:
+    return [
+        track
+        for participant in listener.room.remote_participants.values()
+        for track in participant.track_publications.values()
+        if track.name == name
+    ]
 
 
 async def heard_out(listener: Person, name: str, said: Speech, within_s: float = 25.0) -> None:

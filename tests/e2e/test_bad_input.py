@@ -10,8 +10,20 @@ import time
 from livekit import api
 from parley.demo.people import Person
 
-from .counting import both, events, gets, heard_once, heard_out, speech, told, track_name, words_on
+from .counting import (
+    both,
+    events,
+    gets,
+    gets_and_keeps,
+    heard_once,
+    heard_out,
+    speech,
+    told,
+    track_name,
+    words_on,
+)
 from .running import KEY, environment, eventually, running_worker
+from .talking import rpc
 from .venue import Venue
 
 NAME = track_name("ann", "fr")
@@ -122,13 +134,28 @@ async def test_a_flood_of_attribute_changes_costs_the_others_no_word_and_its_las
         await gets(bob, NAME)
         ann.say(said.pcm)
         await _flood(mad, 1_000)
-        await mad.room.local_participant.set_attributes({"parley.hears": "fr"})
+        # The captions tell the last state from the earlier ones, which asked for French as well.
+        await mad.room.local_participant.set_attributes({"parley.hears": "fr", "parley.captions": "original"})
         await heard_once(bob, "ann", "fr", said)
-        await gets(mad, NAME)
+        await _holds(venue, room, bob, "mad", hears="fr", captions="original")
+        await gets_and_keeps(mad, NAME)
         ann.say(more.pcm)
         await heard_out(mad, NAME, more)
         assert words_on(mad, NAME, more) == [0, 1, 2]
         assert len(bob.events) < 60, "the room is not flooded with events"
+
+
+async def _holds(venue: Venue, room: str, asker: Person, identity: str, **preferences: str) -> None:
+    """Waits until the worker goes by these preferences of somebody, who hears ann in French."""
+    deadline = time.monotonic() + 30
+    while True:
+        state = await rpc(asker, venue, room, "parley.state")
+        known = state["people"].get(identity, {})
+        listeners = [t["listeners"] for t in state["translations"] if t["speaker"] == "ann"]
+        if preferences.items() <= known.items() and any(identity in of for of in listeners):
+            return
+        assert time.monotonic() < deadline, f"{preferences} never hold: {state}"
+        await asyncio.sleep(0.25)
 
 
 async def _flood(person: Person, changes: int) -> None:

@@ -16,7 +16,7 @@ from parley.demo.livekit_server import LiveKitServer
 from parley.demo.people import Hears, Person
 from parley.simulator import SessionRecord, Simulator, SimulatorOptions
 
-from .contention import FOREIGN_SHARE, Contention
+from .contention import Contention
 from .counting import pronounce, translated
 from .running import KEY, RunningWorker, eventually
 
@@ -121,12 +121,8 @@ class Venue:
     def starved(self) -> list[str]:
         """Why a word that is missing proves nothing: microphones ran dry, or others took the machine."""
         lost = [(person.identity, sum(stall.lost_s for stall in person.stalls)) for person in self._people]
-        reasons = [
-            f"{identity} ran dry for {lost_s:.1f} s" for identity, lost_s in lost if lost_s > STARVED_S
-        ]
-        if (share := self._contention.share) > FOREIGN_SHARE:
-            reasons.append(f"other processes took {share:.0%} of the machine")
-        return reasons
+        dry = [f"{identity} ran dry for {lost_s:.1f} s" for identity, lost_s in lost if lost_s > STARVED_S]
+        return dry + self._contention.reasons
 
     async def aclose(self) -> None:
         """Ends the rooms, disarms the simulator, and waits until nothing is open there."""

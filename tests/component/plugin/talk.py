@@ -9,6 +9,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,13 @@ def said(text: str) -> Pcm:
     return np.concatenate([*parts, quiet(0)])
 
 
+@lru_cache(maxsize=64)
+def _matched(word: str, size: int) -> np.ndarray:
+    """The matched filter of a word, as a spectrum of this size: 1 where the whole word is."""
+    pattern = word_sound(word).astype(np.float64)
+    return np.conj(np.fft.rfft(pattern, size)) / float(pattern @ pattern)
+
+
 def heard(pcm: Pcm, vocabulary: Iterable[str], share: float = 0.7) -> list[str]:
     """The words of the vocabulary in a sound, in order, each of which at least a `share` is there."""
     found: list[tuple[int, str]] = []
@@ -53,12 +61,11 @@ def heard(pcm: Pcm, vocabulary: Iterable[str], share: float = 0.7) -> list[str]:
     size = 1 << (len(sound) + 12_000).bit_length()
     spectrum = np.fft.rfft(sound, size)
     for word in set(vocabulary):
-        pattern = word_sound(word).astype(np.float64)
-        match = np.fft.irfft(spectrum * np.conj(np.fft.rfft(pattern, size)), size)[: len(sound)]
-        match = match / float(pattern @ pattern)
+        half = len(word_sound(word)) // 2
+        match = np.fft.irfft(spectrum * _matched(word, size), size)[: len(sound)]
         while len(match) and (best := int(np.argmax(match))) >= 0 and match[best] >= share:
             found.append((best, word))
-            match[max(0, best - len(pattern) // 2) : best + len(pattern) // 2] = 0
+            match[max(0, best - half) : best + half] = 0
     return [word for _, word in sorted(found)]
 
 

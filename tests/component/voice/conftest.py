@@ -1,4 +1,4 @@
-"""A voice agent against the simulator on loopback, with a microphone and a track that keep real time."""
+"""A voice agent against the simulator on loopback, with a microphone and a track, in virtual time."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ Play = Callable[..., Any]
 
 
 @pytest.fixture
-def play() -> Play:
+def play(virtual_time: None) -> Play:
     """`async with play(agent, [Turn(…)], understood, **options) as stage`: a conversation on its stage."""
 
     @asynccontextmanager

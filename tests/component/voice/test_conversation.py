@@ -13,6 +13,8 @@ from parley.simulator import Call, Fault, Turn
 from parley.simulator.speech import marked, sound_of, voiced
 from parley.voice.ports import Ending
 
+pytestmark = pytest.mark.looptime
+
 LONG = "one two three four five six seven eight"
 
 
