@@ -77,6 +77,7 @@ class FakeLocal(FakeParticipant):
     def __init__(self, room: "FakeRoom") -> None:
         super().__init__("parley", kind=rtc.ParticipantKind.PARTICIPANT_KIND_AGENT, joined_s=50.0)
         self._room = room
+        self.methods: dict[str, Callable[[rtc.RpcInvocationData], str]] = {}
         self.fail_publish = 0
         """How many of the next publications fail."""
 
@@ -100,6 +101,12 @@ class FakeLocal(FakeParticipant):
         assert not any(p.allow_all for p in participant_permissions)
         table = {p.participant_identity: set(p.allowed_track_sids) for p in participant_permissions}
         self._room.do("permit", table)
+
+    def register_rpc_method(self, name: str, handler: Callable[[rtc.RpcInvocationData], str]) -> None:
+        self.methods[name] = handler
+
+    def unregister_rpc_method(self, name: str) -> None:
+        del self.methods[name]
 
     async def set_attributes(self, attributes: dict[str, str]) -> None:
         await asyncio.sleep(0)
