@@ -129,6 +129,11 @@ class People:
         known.wishes.set(request.values)
         return self._preferences(participant.identity, known)[0]
 
+    def consents(self, participant: rtc.RemoteParticipant) -> bool:
+        """Whether a participant who is here consents at this moment, whatever the roster still says."""
+        known = self._meet(participant.identity, participant)
+        return self._preferences(participant.identity, known)[0].consent
+
     def _preferences(self, identity: str, known: _Known) -> tuple[Preferences, tuple[Rejection, ...]]:
         old = self.roster.get(identity)
         before = old.preferences if old is not None else None

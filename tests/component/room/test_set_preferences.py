@@ -229,3 +229,13 @@ def test_it_is_kept_for_so_many(stage: Stage) -> None:
 def test_who_set_nothing_is_forgotten(stage: Stage) -> None:
     stage.leave("ana")
     assert set(stage.people._known) == {"host"}
+
+
+def test_whether_somebody_consents_is_known_before_the_roster_does(stage: Stage) -> None:
+    participant: Any = stage.room.remote_participants["ana"]
+    assert stage.people.consents(participant)
+    stage.call({"consent": "declined"})
+    assert not stage.people.consents(participant)
+    assert stage.people.roster["ana"].preferences.consent
+    participant.attributes["parley.consent"] = "granted"
+    assert stage.people.consents(participant)
