@@ -1,5 +1,6 @@
 """RPC `parley.set`: participants, and hosts for others, say what they want; bad input is refused whole."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import asdict
@@ -22,6 +23,8 @@ from .requests import (
 )
 from .roster import People
 
+JOINING_S = 2.5
+"""How long a caller may take to be seen in the room. Of a caller's 10 s LiveKit keeps 7 for the way."""
 MOST_BYTES = 240
 """Of an error's text: LiveKit cuts it off at 256."""
 
@@ -54,18 +57,18 @@ class SetPreferences:
         if self._room.isconnected():
             self._room.local_participant.unregister_rpc_method(METHOD)
 
-    def _on_set(self, call: rtc.RpcInvocationData) -> str:
+    async def _on_set(self, call: rtc.RpcInvocationData) -> str:
         try:
-            return self._take(call.caller_identity, call.payload)
+            return await self._take(call.caller_identity, call.payload)
         except Refused as e:
             message = str(e).encode()[:MOST_BYTES].decode(errors="ignore")
             raise rtc.RpcError(e.code, message, e.data) from None
 
-    def _take(self, caller: str, payload: str) -> str:
+    async def _take(self, caller: str, payload: str) -> str:
         present = self._room.remote_participants
         if self._standby():
             raise Refused(NOT_FOUND, STANDS_BY)
-        if not self._asked.take(caller, monotonic(), present):
+        if not self._asked.take(caller, monotonic(), {*present, caller}):
             raise Refused(TOO_MANY, f"{METHOD}: more than {REQUESTS_PER_S:g} requests per second")
         request = read_request(payload, self._people.allowed)
         if not isinstance(request, Request):
@@ -73,6 +76,8 @@ class SetPreferences:
         who = caller if request.who is None else request.who
         if who != caller:
             self._admit(caller, request)
+        if who == caller:
+            await self._joined(caller)
         participant = present.get(who)
         if participant is None:
             raise Refused(NOT_FOUND, f"{METHOD}: for: {shown(who)!r} is not in the room")
@@ -80,6 +85,25 @@ class SetPreferences:
         if request.values:
             self._changed(who)
         return json.dumps(told(preferences), ensure_ascii=False)
+
+    async def _joined(self, caller: str) -> None:
+        """Returns when a caller is in the room: a call may be faster than the news of who joined."""
+        here = asyncio.Event()
+
+        def joined(participant: rtc.RemoteParticipant) -> None:
+            if participant.identity == caller:
+                here.set()
+
+        if caller in self._room.remote_participants:
+            return
+        self._room.on("participant_connected", joined)
+        try:
+            async with asyncio.timeout(JOINING_S):
+                await here.wait()
+        except TimeoutError:
+            raise Refused(NOT_FOUND, f"{METHOD}: {shown(caller)!r} is not in the room") from None
+        finally:
+            self._room.off("participant_connected", joined)
 
     def _admit(self, caller: str, request: Request) -> None:
         """A host may set anything for others, but not consent in their name."""
