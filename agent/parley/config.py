@@ -113,8 +113,14 @@ class Limits(_Group):
     say: _Names = ()
     """Identities that may call the RPC `parley.say`, comma-separated, `*` for everybody. Participants of
     kind agent always may."""
+    hosts: _Names = ()
+    """Identities that may set preferences of others over the RPC `parley.set`, comma-separated, `*` for
+    everybody. Nobody may by their kind."""
     sessions_per_room: int = Field(64, ge=1, le=10_000)
     """Sessions that one room may have at a time; what is asked beyond it is refused and announced."""
+    sessions_per_participant: int | None = Field(None, ge=1, le=10_000)
+    """Translation sessions of one speaker at a time (one for each language), and sessions by which one
+    listener or reader is served (one for each speaker); none by default: only the room's limit holds."""
     rooms: int = Field(50, ge=1, le=10_000)
     """Rooms that this worker takes; one more is left to another worker."""
     usd_per_room: float | None = Field(None, gt=0, allow_inf_nan=False)

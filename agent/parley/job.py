@@ -57,6 +57,8 @@ def room_policy(settings: Settings) -> RoomPolicy:
         defaults=settings.preferences,
         allowed=settings.allowed(agents.names()),
         sessions=settings.limits.sessions_per_room,
+        sessions_each=settings.limits.sessions_per_participant,
+        hosts=settings.limits.hosts,
         usd=settings.limits.usd_per_room,
         agents=AgentPolicy(
             defaults=settings.voice_agent,

@@ -19,7 +19,11 @@ from .running import RunningWorker, environment, running_worker
 from .venue import CountedSimulator, Venue
 
 HERE = Path(__file__).parent
-AGENTS = {"PARLEY_AGENTS": str(HERE / "agents_under_test.py"), "PARLEY_LIMITS__SAY": "app"}
+AGENTS = {
+    "PARLEY_AGENTS": str(HERE / "agents_under_test.py"),
+    "PARLEY_LIMITS__SAY": "app",
+    "PARLEY_LIMITS__HOSTS": "host",
+}
 THREADS = 4
 VENUE = pytest.StashKey[Venue]()
 

@@ -77,6 +77,7 @@ class FakeLocal(FakeParticipant):
     def __init__(self, room: "FakeRoom") -> None:
         super().__init__("parley", kind=rtc.ParticipantKind.PARTICIPANT_KIND_AGENT, joined_s=50.0)
         self._room = room
+        self.methods: dict[str, Callable[[rtc.RpcInvocationData], Any]] = {}
         self.fail_publish = 0
         """How many of the next publications fail."""
 
@@ -100,6 +101,12 @@ class FakeLocal(FakeParticipant):
         assert not any(p.allow_all for p in participant_permissions)
         table = {p.participant_identity: set(p.allowed_track_sids) for p in participant_permissions}
         self._room.do("permit", table)
+
+    def register_rpc_method(self, name: str, handler: Callable[[rtc.RpcInvocationData], Any]) -> None:
+        self.methods[name] = handler
+
+    def unregister_rpc_method(self, name: str) -> None:
+        del self.methods[name]
 
     async def set_attributes(self, attributes: dict[str, str]) -> None:
         await asyncio.sleep(0)
@@ -137,8 +144,11 @@ class FakeRoom:
     def on(self, event: str, callback: Callable[..., None]) -> None:
         self._callbacks.setdefault(event, []).append(callback)
 
+    def off(self, event: str, callback: Callable[..., None]) -> None:
+        self._callbacks[event].remove(callback)
+
     def emit(self, event: str, *args: Any) -> None:
-        for callback in self._callbacks.get(event, []):
+        for callback in list(self._callbacks.get(event, [])):
             callback(*args)
 
     def do(self, what: str, *details: Any) -> None:

@@ -1,11 +1,25 @@
 """Planning: from routes and preferences to the bridges and agents that should run."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Literal
 
 from .model import OFF, ORIGINAL, BridgeKey, BridgeSpec, Roster, Route
+from .preferences import shown
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Refusal:
+    """One session too many for one participant, who speaks in it or would be served by it."""
+
+    key: BridgeKey
+    who: str
+    limit: int
+
+    def __str__(self) -> str:
+        what = "be translated in" if self.who == self.key.speaker else "be served by"
+        return f"{shown(self.who)!r} may {what} {self.limit} sessions at a time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +60,42 @@ def desired(routes: Iterable[Route]) -> dict[BridgeKey, BridgeSpec]:
             frozenset(source_readers),
         )
     return specs
+
+
+def limited(
+    wanted: Mapping[BridgeKey, BridgeSpec], running: Mapping[BridgeKey, BridgeSpec], most: int
+) -> tuple[dict[BridgeKey, BridgeSpec], tuple[Refusal, ...]]:
+    """What of `wanted` is within the limit of each participant: `most` sessions of which one is the speaker,
+    and `most` by which one is served as a listener or reader.
+
+    What runs, and for whom, keeps its place before anything new gets one.
+    """
+    running_for = {key: _served(spec) for key, spec in running.items()}
+    pairs = [(key, who) for key, spec in wanted.items() for who in _served(spec)]
+    pairs.sort(key=lambda pair: (pair[1] not in running_for.get(pair[0], ()), pair[0] not in running, pair))
+    spoken: Counter[str] = Counter()
+    served: Counter[str] = Counter()
+    granted: dict[BridgeKey, set[str]] = {}
+    refused: set[Refusal] = set()
+    for key, who in pairs:
+        if key not in granted and spoken[key.speaker] >= most:
+            refused.add(Refusal(key, key.speaker, most))
+        elif served[who] >= most:
+            refused.add(Refusal(key, who, most))
+        else:
+            spoken[key.speaker] += key not in granted
+            served[who] += 1
+            granted.setdefault(key, set()).add(who)
+    found = {key: _only(wanted[key], granted[key]) for key in sorted(granted)}
+    return found, tuple(sorted(refused))
+
+
+def _served(spec: BridgeSpec) -> frozenset[str]:
+    return spec.listeners | spec.readers | spec.source_readers
+
+
+def _only(spec: BridgeSpec, who: Set[str]) -> BridgeSpec:
+    return BridgeSpec(spec.key, spec.listeners & who, spec.readers & who, spec.source_readers & who)
 
 
 def plan(wanted: Mapping[BridgeKey, BridgeSpec], running: Mapping[BridgeKey, BridgeSpec], cap: int) -> Plan:

@@ -26,6 +26,11 @@ class Bucket:
         self._left -= 1.0
         return True
 
+    def wait_s(self, now: float) -> float:
+        """Seconds until there is one to take."""
+        since = 0.0 if self._at is None else now - self._at
+        return max(0.0, (1.0 - self._left) / self.per_s - since)
+
 
 @dataclass(slots=True)
 class Buckets:

@@ -45,8 +45,12 @@ class Rejection:
         return f"{self.key}: {self.given!r} is not allowed; allowed: {self.allowed}"
 
 
-def _shown(value: object) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, default=str)
+def shown(value: object) -> str:
+    """A value as it is repeated back: its beginning."""
+    try:
+        text = value if isinstance(value, str) else json.dumps(value, default=str)
+    except RecursionError:
+        text = f"a nested {type(value).__name__}"
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
 
 
@@ -97,13 +101,13 @@ def with_value(
     An empty string leaves the preference as it is: LiveKit deletes an attribute by setting it to "".
     """
     if not isinstance(value, str):
-        return Rejection(PREFIX + key, _shown(value), "text")
+        return Rejection(PREFIX + key, shown(value), "text")
     text = value.strip()
     if not text:
         return preferences
     taken = _taken(key, text, allowed)
     if taken is None:
-        return Rejection(PREFIX + key, _shown(value), _choices(key, allowed))
+        return Rejection(PREFIX + key, shown(value), _choices(key, allowed))
     changes: dict[str, Any] = {key: taken}
     return replace(preferences, **changes)
 
@@ -149,19 +153,19 @@ def from_metadata(
         return base, ()
     form = 'a JSON object such as {"parley": {"hears": "fr"}}'
     if len(metadata.encode()) > MAX_METADATA:
-        return base, (Rejection(where, _shown(metadata), f"at most {MAX_METADATA} bytes"),)
+        return base, (Rejection(where, shown(metadata), f"at most {MAX_METADATA} bytes"),)
     try:
         parsed = json.loads(metadata)
     except ValueError:
         # Only metadata that speaks of Parley can be a mistake in Parley's part of it.
-        return base, (Rejection(where, _shown(metadata), form),) if "parley" in metadata else ()
+        return base, (Rejection(where, shown(metadata), form),) if "parley" in metadata else ()
     except RecursionError:
-        return base, (Rejection(where, _shown(metadata), form),)
+        return base, (Rejection(where, shown(metadata), form),)
     values = parsed.get("parley") if isinstance(parsed, dict) else None
     if values is None:
         return base, ()
     if not isinstance(values, dict):
-        return base, (Rejection(f"{where} parley", _shown(values), form),)
+        return base, (Rejection(f"{where} parley", shown(values), form),)
     result = base
     refused: list[Rejection] = []
     for key, value in list(values.items())[:32]:

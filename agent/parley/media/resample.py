@@ -32,9 +32,12 @@ class Resampler24To16:
     def __init__(self) -> None:
         self._held = np.zeros(_TAPS - 3, dtype=np.float32)
 
-    def push(self, pcm: NDArray[np.int16]) -> NDArray[np.int16]:
-        """int16[n] at 24 kHz → int16[2n/3] at 16 kHz (a remainder of n/3 waits for the next push)."""
-        x = np.concatenate((self._held, pcm.astype(np.float32)))
+    def push(self, pcm: NDArray[np.int16], gain: float = 1.0) -> NDArray[np.int16]:
+        """int16[n] at 24 kHz → int16[2n/3] at 16 kHz, times `gain`; a remainder of n/3 waits for more."""
+        samples = pcm.astype(np.float32)
+        if gain != 1.0:
+            samples *= np.float32(gain)
+        x = np.concatenate((self._held, samples))
         steps = (len(x) - (_TAPS - 3)) // 3
         self._held = x[steps * 3 :]
         if steps <= 0:

@@ -4,7 +4,6 @@ typed messages."""
 import json
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
 from time import monotonic
 from typing import Any
 
@@ -12,6 +11,7 @@ from livekit import rtc
 from parley.bridges.translation import TranslationBridge
 from parley.core.model import Roster
 from parley.core.policy import Buckets
+from parley.core.wishes import told
 from parley.voice.agent import VoiceAgent
 from parley.voice.hybrid import HybridAgent
 from parley.voice.prompts import exactly
@@ -34,15 +34,19 @@ MESSAGES_PER_S = 0.5
 MESSAGES_BURST = 5.0
 """Of typed messages, for each participant."""
 
+STANDS_BY = "this worker stands by; another one serves the room"
+
 _FORM = '{"to": identity, "text" | "instructions": text, "interrupt": true | false}'
 
 
 class Refused(Exception):
     """A request that is not obeyed; the text names the field, what was given and what is allowed."""
 
-    def __init__(self, code: int, message: str) -> None:
+    def __init__(self, code: int, message: str, data: str | None = None) -> None:
         super().__init__(message)
         self.code = code
+        self.data = data
+        """The same for machines, as JSON."""
 
 
 NOT_ALLOWED, NOT_FOUND, INVALID, TOO_MANY = 1403, 1404, 1400, 1429
@@ -137,7 +141,7 @@ class Requests:
 
     def _take_turn(self, method: str, caller: str) -> None:
         if self._standby():
-            raise Refused(NOT_FOUND, "this worker stands by; another one serves the room")
+            raise Refused(NOT_FOUND, STANDS_BY)
         if not self._asked.take(caller, monotonic(), self._roster()):
             raise Refused(TOO_MANY, f"{method}: more than {REQUESTS_PER_S:g} requests per second")
 
@@ -195,11 +199,7 @@ def state_of(
     usd: float,
 ) -> dict[str, Any]:
     """A room as `parley.state` tells it; `tracks` is the worker's attribute `parley.tracks`."""
-    people = {
-        p.identity: {**asdict(p.preferences), "consent": "granted" if p.preferences.consent else "declined"}
-        for p in roster.values()
-        if p.is_person
-    }
+    people = {p.identity: told(p.preferences) for p in roster.values() if p.is_person}
     translations = [
         {
             "speaker": bridge.spec.key.speaker,

@@ -1,11 +1,14 @@
 """The roster: LiveKit's participants as routing sees them, with the preferences that hold for them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from time import monotonic
 
 from livekit import rtc
 from parley.core.model import Kind, Participant, Preferences
+from parley.core.policy import Bucket
 from parley.core.preferences import KEYS, PREFIX, Allowed, Rejection, from_attributes, from_metadata
+from parley.core.wishes import Request, Wishes
 
 _KINDS: Mapping[int, Kind] = {
     rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD: "standard",
@@ -17,6 +20,31 @@ _KINDS: Mapping[int, Kind] = {
 
 OnRejected = Callable[[str | None, Rejection], None]
 """Called with the identity it concerns, or None for the room."""
+Later = Callable[[float, str], object]
+"""Called with seconds and an identity: that participant is to be looked at again when they have passed."""
+
+CHANGES_PER_S = 1.0
+CHANGES_BURST = 3.0
+"""Changes of one participant that are followed at once; of those beyond it only the last."""
+LATE_S = 0.02
+"""A timer may be early by its resolution: this much later it is not."""
+KEPT_S = 600.0
+"""How long what somebody set is kept when they have left; a refusal of consent is kept for good."""
+MOST_KEPT = 1_000
+"""Of so many who have left; beyond it the one who left first is forgotten."""
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is known of one participant beside the roster."""
+
+    wishes: Wishes = field(default_factory=Wishes)
+    pace: Bucket = field(default_factory=lambda: Bucket(CHANGES_PER_S, CHANGES_BURST))
+    refused: frozenset[Rejection] = frozenset()
+    """What was told."""
+    due: float | None = None
+    """When a change that came too soon will be looked at again."""
+    left_at: float | None = None
 
 
 class People:
@@ -28,13 +56,16 @@ class People:
         allowed: Allowed,
         dispatch_metadata: str,
         on_rejected: OnRejected,
+        later: Later | None = None,
     ) -> None:
-        self._allowed = allowed
+        """`later` None: a flood of changes is followed change by change."""
+        self.allowed = allowed
         self._on_rejected = on_rejected
+        self._later = later
         self._dispatch, refused = from_metadata(defaults, dispatch_metadata, allowed, "dispatch metadata")
         self._room = self._dispatch
         self._room_metadata: str | None = None
-        self._told: dict[str, frozenset[Rejection]] = {}
+        self._known: dict[str, _Known] = {}
         self.roster: dict[str, Participant] = {}
         self._dispatch_refused = refused
 
@@ -47,7 +78,7 @@ class People:
             self._on_rejected(None, rejection)
         self._dispatch_refused = ()
         before = self._room
-        values, refused = from_metadata(self._dispatch, metadata, self._allowed, "room metadata")
+        values, refused = from_metadata(self._dispatch, metadata, self.allowed, "room metadata")
         # What cannot be read at all leaves the old defaults in force.
         whole = any(rejection.key in ("room metadata", "room metadata parley") for rejection in refused)
         self._room = before if whole else values
@@ -59,29 +90,84 @@ class People:
         return self._room != before
 
     def update(self, identity: str, participant: rtc.RemoteParticipant | None) -> bool:
-        """Takes a participant as they are now, None if gone; returns whether the roster changed."""
+        """Takes a participant as they are now, None if gone; returns whether the roster changed.
+
+        Of a flood of changes the first few hold at once, then the last one, once a second.
+        """
+        now = monotonic()
         old = self.roster.get(identity)
         if participant is None:
-            self._told.pop(identity, None)
+            if identity in self._known:
+                self._leave(identity, now)
             return self.roster.pop(identity, None) is not None
-        preferences, refused = from_attributes(
-            self._room,
-            old.preferences if old is not None else None,
-            participant.attributes,
-            self._allowed,
-        )
-        told = self._told.get(identity, frozenset())
-        for rejection in refused:
-            if rejection not in told:
-                self._on_rejected(identity, rejection)
-        self._told[identity] = frozenset(refused)
+        known = self._meet(identity, participant)
+        preferences, refused = self._preferences(identity, known)
         kind = _KINDS.get(participant.kind, "standard")
-        if old is None:
-            self.roster[identity] = Participant(identity, kind, preferences)
-        elif old.preferences != preferences or old.kind != kind:
-            self.roster[identity] = replace(old, kind=kind, preferences=preferences)
+        new = Participant(identity, kind, preferences)
+        if old is not None and (new != old or frozenset(refused) - known.refused) and self._waits(new, now):
+            if preferences.consent or not old.preferences.consent:
+                return False
+            # Who withdraws consent waits for nothing; the rest of the change does.
+            new = replace(old, preferences=replace(old.preferences, consent=False))
         else:
+            for rejection in refused:
+                if rejection not in known.refused:
+                    self._on_rejected(identity, rejection)
+            known.refused = frozenset(refused)
+        self.roster[identity] = new
+        return new != old
+
+    def set(self, participant: rtc.RemoteParticipant, request: Request) -> Preferences:
+        """Takes what was set for a participant; returns the preferences that come of it.
+
+        They hold from the next `update` on.
+        """
+        known = self._meet(participant.identity, participant)
+        known.wishes.set(request.values)
+        return self._preferences(participant.identity, known)[0]
+
+    def consents(self, participant: rtc.RemoteParticipant) -> bool:
+        """Whether a participant who is here consents at this moment, whatever the roster still says."""
+        known = self._meet(participant.identity, participant)
+        return self._preferences(participant.identity, known)[0].consent
+
+    def _preferences(self, identity: str, known: _Known) -> tuple[Preferences, tuple[Rejection, ...]]:
+        old = self.roster.get(identity)
+        before = old.preferences if old is not None else None
+        return from_attributes(self._room, before, known.wishes.held, self.allowed)
+
+    def _meet(self, identity: str, participant: rtc.RemoteParticipant) -> _Known:
+        """What is known of somebody who is here, with what they say now."""
+        known = self._known.setdefault(identity, _Known())
+        if known.left_at is not None and monotonic() - known.left_at > KEPT_S:
+            known.wishes.expire()
+        known.left_at = None
+        known.wishes.see(participant.attributes)
+        return known
+
+    def _leave(self, identity: str, now: float) -> None:
+        """Forgets who set nothing; keeps the others for a while, should they come back."""
+        known = self._known.pop(identity)
+        if known.wishes.was_set:
+            known.left_at, known.due, known.refused = now, None, frozenset()
+            self._known[identity] = known
+        gone = [i for i, k in self._known.items() if k.left_at is not None]
+        for other in gone[: max(0, len(gone) - MOST_KEPT)]:
+            del self._known[other]
+
+    def _waits(self, participant: Participant, now: float) -> bool:
+        """Whether a change came too soon after others; it is looked at again in time."""
+        if self._later is None:
             return False
+        known = self._known[participant.identity]
+        if known.due is not None and known.due <= now:
+            known.due = None
+        if known.pace.take(now):
+            return False
+        if known.due is None:
+            wait_s = known.pace.wait_s(now)
+            known.due = now + wait_s
+            self._later(wait_s + LATE_S, participant.identity)
         return True
 
     @property

@@ -30,11 +30,12 @@ from .permissions import Permissions, table
 from .reading import Reading
 from .requests import Requests, state_of
 from .roster import People
+from .set_preferences import SetPreferences
 from .succession import Succession
 from .text_output import RoomNotices, TextOutput
 from .track_input import FRAME_MS, Ingress
 from .track_output import Player, TrackOutput
-from .translations import RoomTranslations
+from .translations import RoomTranslations, SessionLimits
 
 logger = logging.getLogger("parley.room")
 
@@ -61,6 +62,10 @@ class RoomPolicy:
     defaults: Preferences
     allowed: Allowed
     sessions: int
+    sessions_each: int | None = None
+    """Sessions of one participant, as speaker and as listener; None: only the room's limit holds."""
+    hosts: tuple[str, ...] = ()
+    """Who may set preferences of others, `*` for everybody."""
     usd: float | None = None
     """Budget of the room at list prices, in USD; None: none. Spent, all sessions end."""
     agents: AgentPolicy | None = None
@@ -93,7 +98,10 @@ class RoomSupervisor:
         self._originals = originals
         self._succession = Succession(room)
         self._player = Player(metrics)
-        self._people = People(policy.defaults, policy.allowed, dispatch_metadata, self._rejected)
+        self._people = People(
+            policy.defaults, policy.allowed, dispatch_metadata, self._rejected, self._look_again
+        )
+        self._setting = SetPreferences(room, self._people, policy.hosts, self._set, lambda: self._standby)
         credential = Credential()
         self._reading = Reading(room, self._text, lambda: self._people.roster, lambda: self._agents)
         self._budget = Budget(policy.usd)
@@ -109,7 +117,7 @@ class RoomSupervisor:
         self._translations = RoomTranslations(
             room,
             policy.bridge,
-            policy.sessions,
+            SessionLimits(policy.sessions, policy.sessions_each),
             lambda: self._people.roster,
             self._reading.captions,
             lambda text: Surroundings(dial, text, self._notices, metrics, credential, self._changes.add),
@@ -155,6 +163,9 @@ class RoomSupervisor:
         self._changes.add(ROOM)
         for identity in self._room.remote_participants:
             self._changes.add(identity)
+        self._room.on("participant_attributes_changed", lambda _, p: self._heed(p.identity))
+        self._ingress.listen(self._room)
+        self._setting.listen()
         if self._requests is not None:
             self._requests.listen()
         try:
@@ -177,6 +188,7 @@ class RoomSupervisor:
         finally:
             self._metrics.rooms.set(0)
             self._metrics.participants.set(0)
+            self._setting.close()
             if self._requests is not None:
                 self._requests.close()
             await self._ingress.aclose()
@@ -297,6 +309,25 @@ class RoomSupervisor:
         if self._standby:
             return  # the worker that serves the room says it
         self._notices.say("preference.rejected", speaker=identity, language=None, detail=str(rejection))
+
+    # What participants ask for
+
+    def _look_again(self, delay_s: float, identity: str) -> None:
+        asyncio.get_running_loop().call_later(delay_s, self._changes.add, identity)
+
+    def _set(self, identity: str) -> None:
+        self._heed(identity)
+        self._changes.add(identity)
+
+    def _heed(self, identity: str) -> None:
+        """Who withdraws consent is heard by nobody from this moment on; what waits is not sent."""
+        participant = self._room.remote_participants.get(identity)
+        if participant is None:
+            return
+        consents = self._people.consents(participant)
+        self._ingress.silence(identity, not consents)
+        if not consents:
+            self._translations.silence(identity)
 
     # Other workers
 

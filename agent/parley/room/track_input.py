@@ -1,17 +1,18 @@
 """Ingress: one capture per speaker, whatever runs on it: native stream → VAD → gate → bridges."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextlib import suppress
 from time import monotonic
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
 from livekit import rtc
 from parley.core.framing import RATE_HZ, seconds
 from parley.media.gate import GatePolicy, PhraseGate
-from parley.media.mix import Mixer
+from parley.media.mix import Mixer, mixed
 from parley.media.vad import SpeechProbability
 
 from .native import NativeLayer, OnAudio
@@ -21,6 +22,10 @@ FRAME_MS = 50
 less, but where a phrase begins, what is left of the frame is heard as delay."""
 PROMPT_MS = 20
 """The same for a microphone whose voice must stop an agent at once."""
+
+
+Source = Literal["microphone", "screen"]
+SOURCES: tuple[Source, ...] = ("microphone", "screen")
 
 
 class Stream(Protocol):
@@ -85,6 +90,39 @@ class MixedIn:
         self._agent.hear(frame or b"", at, speaking, (), voiced_s)
 
 
+MISSING_FRAMES = 2
+"""Frames of a shared screen without one of the microphone: then they go on without it."""
+MOST_WAITING = 8
+"""Frames of a shared screen that wait for the microphone's; beyond it the oldest is dropped: two tracks of
+one participant do not drift apart that far in a meeting."""
+
+
+class Blend:
+    """The sound of a shared screen under the microphone, which keeps the time and waits for nothing."""
+
+    def __init__(self, deliver: OnAudio) -> None:
+        self._deliver = deliver
+        self._waiting: deque[bytes] = deque(maxlen=MOST_WAITING)
+        self._alone = MISSING_FRAMES
+
+    def microphone(self, pcm: bytes, at: float) -> None:
+        """A frame of the microphone."""
+        self._alone = 0
+        self._deliver(mixed([pcm, self._waiting.popleft()]) if self._waiting else pcm, at)
+
+    def screen(self, pcm: bytes, at: float) -> None:
+        """A frame of the screen's sound."""
+        self._alone += 1
+        self._waiting.append(pcm)
+        while self._alone > MISSING_FRAMES and self._waiting:
+            self._deliver(self._waiting.popleft(), at)
+
+    def clear(self) -> None:
+        """One of the two has ended, or comes in other frames."""
+        self._waiting.clear()
+        self._alone = MISSING_FRAMES
+
+
 class Microphone:
     """What one speaker says, to all that listen to it."""
 
@@ -92,6 +130,9 @@ class Microphone:
         self.hearers: dict[Hashable, Hearer] = {}
         self.prompt: set[Hashable] = set()
         """Those of them that must hear at once."""
+        self.silenced = False
+        """Whether the speaker has withdrawn consent: nobody hears anything."""
+        self.blend = Blend(self.on_audio)
         self._gate = PhraseGate(policy)
         self._speech = SpeechProbability()
         self._closed = False
@@ -108,7 +149,7 @@ class Microphone:
 
     def on_audio(self, pcm: bytes, at: float) -> None:
         """One frame of PCM16 mono 24 kHz that arrived at `at`."""
-        if self._closed:
+        if self._closed or self.silenced:
             return
         speaking = self._gate.decide(self._speech.push(np.frombuffer(pcm, dtype=np.int16)))
         pre_roll = self._gate.pre_roll
@@ -126,20 +167,34 @@ class Microphone:
         self._speech.close()
 
 
+Running = tuple[str, int, Stream]
+"""SID of the track, milliseconds of a frame, and the stream."""
+
+
 class Ingress:
-    """The microphones of a room: subscribes to those that are wanted, and to nothing else."""
+    """The microphones of a room: subscribes to those that are wanted, and to nothing else.
+
+    A participant is one speaker: the sound of a screen that is shared is part of what they say.
+    """
 
     def __init__(self, layer: NativeLayer | None, policy: GatePolicy, spawn: Spawn) -> None:
         self._layer = layer
         self._policy = policy
         self._spawn = spawn
         self._microphones: dict[str, Microphone] = {}
-        self._streams: dict[str, tuple[tuple[str, int], Stream]] = {}
+        self._streams: dict[tuple[str, Source], Running] = {}
+        self._silenced: set[str] = set()
+
+    def listen(self, room: rtc.Room) -> None:
+        """Follows a new track of a speaker at once: what is said before anybody subscribes is lost."""
+        room.on("track_published", self._published)
+        room.on("track_subscribed", self._subscribed)
 
     def _microphone(self, identity: str) -> Microphone:
         """The microphone of a speaker; made when first asked for."""
         if identity not in self._microphones:
-            self._microphones[identity] = Microphone(self._policy)
+            microphone = self._microphones[identity] = Microphone(self._policy)
+            microphone.silenced = identity in self._silenced
         return self._microphones[identity]
 
     def attach(self, speaker: str, key: Hashable, hearer: Hearer, *, prompt: bool = False) -> None:
@@ -161,76 +216,128 @@ class Ingress:
         return microphone is not None and microphone.speaking
 
     def captures(self, participant: rtc.RemoteParticipant) -> bool:
-        """Whether all that a participant says is heard: the microphone is captured, or there is none."""
-        return participant.identity in self._streams or _voice(participant) is None
+        """Whether all that a participant says is heard: each sound is captured, or there is none."""
+        return all((participant.identity, source) in self._streams for source in _sounds(participant))
+
+    def silence(self, speaker: str, silent: bool) -> None:
+        """From this moment on nobody hears the speaker, or whoever is attached does again."""
+        (self._silenced.add if silent else self._silenced.discard)(speaker)
+        if speaker in self._microphones:
+            self._microphones[speaker].silenced = silent
+            if silent:
+                self._microphones[speaker].interrupt()
 
     async def follow(self, wanted: Iterable[str], participants: dict[str, rtc.RemoteParticipant]) -> None:
         """Makes the subscriptions and streams fit: exactly the `wanted` identities are captured."""
         wanted = set(wanted)
         for identity, participant in participants.items():
-            publication = _voice(participant) if identity in wanted else None
-            await self._fit(identity, participant, publication)
+            await self._fit(identity, participant, identity in wanted)
         for identity in [i for i in self._microphones if i not in wanted or i not in participants]:
-            await self._drop(identity)
+            for source in SOURCES:
+                await self._drop(identity, source)
             self._microphones.pop(identity).close()
+        self._silenced &= participants.keys()
 
     async def aclose(self) -> None:
         """Closes every stream and microphone."""
-        for identity in list(self._streams):
-            await self._drop(identity)
+        for identity, source in list(self._streams):
+            await self._drop(identity, source)
         for microphone in self._microphones.values():
             microphone.close()
         self._microphones.clear()
 
-    async def _fit(
+    def _published(self, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant) -> None:
+        if participant.identity in self._microphones and publication in _sounds(participant).values():
+            publication.set_subscribed(True)
+
+    def _subscribed(
+        self, _: rtc.Track, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
+    ) -> None:
+        identity = participant.identity
+        for source, chosen in _sounds(participant).items():
+            free = identity in self._microphones and (identity, source) not in self._streams
+            if chosen is publication and free:
+                self._open(identity, source, publication)
+
+    async def _fit(self, identity: str, participant: rtc.RemoteParticipant, wanted: bool) -> None:
+        sounds = _sounds(participant) if wanted else {}
+        for source in SOURCES:
+            await self._fit_source(identity, source, sounds.get(source), participant)
+        heard = {publication.sid for publication in sounds.values()}
+        heard |= {running[0] for key, running in self._streams.items() if key[0] == identity}
+        for other in participant.track_publications.values():
+            if other.kind == rtc.TrackKind.KIND_AUDIO and other.sid not in heard and other.subscribed:
+                other.set_subscribed(False)
+        if sounds and all(publication.muted for publication in sounds.values()):
+            self._microphone(identity).interrupt()
+
+    async def _fit_source(
         self,
         identity: str,
-        participant: rtc.RemoteParticipant,
+        source: Source,
         publication: rtc.RemoteTrackPublication | None,
+        participant: rtc.RemoteParticipant,
     ) -> None:
-        sid = publication.sid if publication is not None and publication.track is not None else None
-        frame_ms = self._microphones[identity].frame_ms if identity in self._microphones else FRAME_MS
-        running = self._streams.get(identity)
-        if running is not None and running[0][0] != sid:
-            await self._drop(identity)
-            running = None
-        for other in participant.track_publications.values():
-            if other.kind == rtc.TrackKind.KIND_AUDIO and other is not publication and other.subscribed:
-                other.set_subscribed(False)
+        running = self._streams.get((identity, source))
         if publication is None:
+            await self._drop(identity, source)
             return
         if not publication.subscribed:
             publication.set_subscribed(True)
-        microphone = self._microphone(identity)
-        if publication.muted:
-            microphone.interrupt()
-        if sid is None or publication.track is None or (running is not None and running[0][1] == frame_ms):
+        if publication.track is None:
+            # Until the new track is there, the one that it replaces is heard, if it still is.
+            old = participant.track_publications.get(running[0]) if running is not None else None
+            if old is None or old.track is None:
+                await self._drop(identity, source)
             return
-        if running is not None:
-            # The same track in frames of another length: the old stream ends where the new one begins.
-            await running[1].aclose()
-        stream = self._open(publication.track, frame_ms, microphone.on_audio)
-        self._streams[identity] = ((sid, frame_ms), stream)
+        frame_ms = self._microphone(identity).frame_ms
+        if running is not None and running[:2] != (publication.sid, frame_ms):
+            # The old stream ends where the new one begins: the phrase goes on.
+            del self._streams[identity, source]
+            await running[2].aclose()
+        if (identity, source) not in self._streams:
+            self._open(identity, source, publication)
 
-    def _open(self, track: rtc.Track, frame_ms: int, on_audio: OnAudio) -> Stream:
+    def _open(self, identity: str, source: Source, publication: rtc.RemoteTrackPublication) -> None:
+        if publication.track is None:
+            return
+        microphone = self._microphone(identity)
+        microphone.blend.clear()
+        on_audio = microphone.blend.screen if source == "screen" else microphone.blend.microphone
+        frame_ms = microphone.frame_ms
+        stream: Stream
         if self._layer is None:
-            return PublicStream(track, frame_ms, on_audio, self._spawn)
-        return self._layer.open_stream(track, RATE_HZ, frame_ms, on_audio)
+            stream = PublicStream(publication.track, frame_ms, on_audio, self._spawn)
+        else:
+            stream = self._layer.open_stream(publication.track, RATE_HZ, frame_ms, on_audio)
+        self._streams[identity, source] = (publication.sid, frame_ms, stream)
 
-    async def _drop(self, identity: str) -> None:
-        running = self._streams.pop(identity, None)
-        if running is not None:
-            await running[1].aclose()
+    async def _drop(self, identity: str, source: Source) -> None:
+        running = self._streams.pop((identity, source), None)
+        if running is None:
+            return
+        await running[2].aclose()
         if identity in self._microphones:
-            self._microphones[identity].interrupt()
+            self._microphones[identity].blend.clear()
+            if not any((identity, other) in self._streams for other in SOURCES):
+                self._microphones[identity].interrupt()
 
 
-def _voice(participant: rtc.RemoteParticipant) -> rtc.RemoteTrackPublication | None:
-    """The track that carries a participant's voice: the microphone, unmuted before muted, newest last."""
-    audio = [p for p in participant.track_publications.values() if p.kind == rtc.TrackKind.KIND_AUDIO]
-    if not audio:
-        return None
-    return max(
-        audio,
-        key=lambda p: (p.source == rtc.TrackSource.SOURCE_MICROPHONE, not p.muted),
-    )
+def _sounds(participant: rtc.RemoteParticipant) -> dict[Source, rtc.RemoteTrackPublication]:
+    """The tracks that carry what a participant says: one microphone and one screen.
+
+    Of several the one that says it is a microphone, unmuted before muted, newest before oldest.
+    """
+    found: dict[Source, rtc.RemoteTrackPublication] = {}
+    for publication in participant.track_publications.values():
+        if publication.kind != rtc.TrackKind.KIND_AUDIO:
+            continue
+        shared = publication.source == rtc.TrackSource.SOURCE_SCREENSHARE_AUDIO
+        source: Source = "screen" if shared else "microphone"
+        if source not in found or _rank(publication) >= _rank(found[source]):
+            found[source] = publication
+    return found
+
+
+def _rank(publication: rtc.RemoteTrackPublication) -> tuple[bool, bool]:
+    return publication.source == rtc.TrackSource.SOURCE_MICROPHONE, not publication.muted

@@ -10,7 +10,7 @@ from livekit.rtc.participant import PublishTrackError
 from livekit import rtc
 from parley.bridges.translation import BridgePolicy, Surroundings, TranslationBridge
 from parley.core.model import BridgeKey, BridgeSpec, Roster
-from parley.core.planning import plan
+from parley.core.planning import Refusal, limited, plan
 from parley.metrics import Metrics
 from parley.ports import Notices, TextOut
 
@@ -28,6 +28,16 @@ NewCaptions = Callable[[BridgeKey, Callable[[], TranslationBridge]], TextOut]
 NewSurroundings = Callable[[TextOut], Surroundings]
 NewTrack = Callable[[str], TrackOutput]
 """Makes the track of this name."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """How many sessions there may be at a time."""
+
+    room: int
+    """Of the room."""
+    each: int | None = None
+    """Of one participant, as speaker and as listener; None: only the room's limit holds."""
 
 
 @dataclass(slots=True)
@@ -51,7 +61,7 @@ class RoomTranslations:
         self,
         room: rtc.Room,
         policy: BridgePolicy,
-        sessions: int,
+        limits: SessionLimits,
         roster: Callable[[], Roster],
         captions: NewCaptions,
         around: NewSurroundings,
@@ -64,7 +74,7 @@ class RoomTranslations:
     ) -> None:
         self._room = room
         self._policy = policy
-        self._sessions = sessions
+        self._limits = limits
         self._roster = roster
         self._captions = captions
         self._around = around
@@ -77,7 +87,7 @@ class RoomTranslations:
         self._running: dict[BridgeKey, Running] = {}
         self._finishing: list[Running] = []
         self._starting: list[BridgeKey] = []
-        self._refused: tuple[BridgeKey, ...] = ()
+        self._refused: tuple[Refusal | BridgeKey, ...] = ()
         self._ended_usd = 0.0
         self._leaving = False
 
@@ -129,12 +139,15 @@ class RoomTranslations:
     async def prepare(self, wanted: dict[BridgeKey, BridgeSpec]) -> None:
         """Stops what nobody wants, changes what runs, and publishes the tracks of what is to start."""
         specs = {key: running.spec for key, running in self._running.items()}
-        change = plan(wanted, specs, self._sessions)
+        above: tuple[Refusal, ...] = ()
+        if self._limits.each is not None:
+            wanted, above = limited(wanted, specs, self._limits.each)
+        change = plan(wanted, specs, self._limits.room)
         for key in change.stop:
             self._stop(key)
         for spec in change.change:
             self._running[spec.key].bridge.change(spec)
-        self._refuse(change.refused)
+        self._refuse((*above, *change.refused))
         for spec in change.start:
             self._running[spec.key] = Running(self._bridge(spec))
         self._starting += [spec.key for spec in change.start]
@@ -151,6 +164,13 @@ class RoomTranslations:
                 self._ingress.attach(key.speaker, key, running.bridge)
                 running.task = self._spawn(self._guard(running), f"bridge into {key.language}")
         self._starting = waiting
+
+    def silence(self, speaker: str) -> None:
+        """Consent was withdrawn: what waits to be sent is not sent, and what was sent is not waited for."""
+        for running in self.all:
+            if running.spec.key.speaker == speaker and running.task is not None:
+                # Not before its first step: what it began is ended by itself.
+                asyncio.get_running_loop().call_soon(running.task.cancel)
 
     def release(self, speaker: str) -> None:
         """From now on the speaker is another worker's: what was said still comes out."""
@@ -245,13 +265,14 @@ class RoomTranslations:
         if running.bridge.live:
             output.expect()
 
-    def _refuse(self, refused: tuple[BridgeKey, ...]) -> None:
-        for key in refused:
-            if key not in self._refused:
-                self._notices.say(
-                    "session.refused",
-                    speaker=key.speaker,
-                    language=key.language,
-                    detail=f"the room may have {self._sessions} sessions at a time",
-                )
+    def _refuse(self, refused: tuple[Refusal | BridgeKey, ...]) -> None:
+        for one in refused:
+            if one in self._refused:
+                continue
+            key, detail = (
+                (one.key, str(one))
+                if isinstance(one, Refusal)
+                else (one, f"the room may have {self._limits.room} sessions at a time")
+            )
+            self._notices.say("session.refused", speaker=key.speaker, language=key.language, detail=detail)
         self._refused = refused

@@ -9,6 +9,7 @@ from fakes.room import FakeParticipant, FakeRoom
 from livekit import rtc
 from parley.core.model import Preferences
 from parley.core.preferences import Allowed, Rejection
+from parley.room import roster
 from parley.room.changes import ROOM, Changes
 from parley.room.permissions import Permissions, table
 from parley.room.roster import People
@@ -251,3 +252,108 @@ async def test_the_worker_that_was_first_works(
     other = room.join(FakeParticipant("other", attributes, kind=kind, joined_s=joined_s))
     other.sid = sid
     assert Succession(room).standby is waits  # type: ignore[arg-type]
+
+
+# Floods
+
+
+class Clock:
+    """People on a clock of the test's, with the timers that they ask for."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, told: Told) -> None:
+        self.now = 100.0
+        self.timers: list[tuple[float, str]] = []
+        monkeypatch.setattr(roster, "monotonic", lambda: self.now)
+        self.people = People(Preferences(), Allowed(("de", "fr")), "", told, self._later)
+        self.ana = FakeParticipant("ana")
+        self.changes = 0
+        self.look()
+
+    def _later(self, delay_s: float, identity: str) -> None:
+        assert 0 < delay_s < 1.1
+        self.timers.append((self.now + delay_s, identity))
+
+    def look(self, **attributes: str) -> None:
+        self.ana.attributes |= {f"parley.{key}": value for key, value in attributes.items()}
+        self.changes += self.people.update("ana", self.ana)  # type: ignore[arg-type]
+
+    def go(self, seconds: float) -> None:
+        end = self.now + seconds
+        while due := sorted(t for t in self.timers if t[0] <= end):
+            self.timers.remove(due[0])
+            self.now = due[0][0]
+            self.look()
+        self.now = end
+
+    @property
+    def hears(self) -> str:
+        return self.people.roster["ana"].preferences.hears
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch, told: Told) -> Clock:
+    return Clock(monkeypatch, told)
+
+
+def test_the_first_changes_hold_at_once(clock: Clock) -> None:
+    for hears in ("fr", "de", "original"):
+        clock.look(hears=hears)
+        assert clock.hears == hears
+    assert clock.timers == []
+
+
+def test_of_a_flood_one_a_second_holds_and_the_last_for_good(clock: Clock, told: Told) -> None:
+    for number in range(100):
+        clock.look(hears=("de", "fr")[number % 2], speaks=("en", "es", "it")[number % 3])
+        clock.go(0.1)
+    assert clock.changes <= 1 + 3 + 10
+    assert len(clock.timers) <= 1
+    clock.look(hears="original", speaks="pt")
+    clock.go(1.1)
+    assert clock.people.roster["ana"].preferences == Preferences(speaks="pt")
+    assert clock.timers == []
+    clock.go(5)
+    before = clock.changes
+    clock.look(hears="fr")
+    assert clock.changes == before + 1, "later the next change holds at once"
+
+
+def test_a_flood_of_nonsense_is_told_once_a_second(clock: Clock, told: Told) -> None:
+    for number in range(50):
+        clock.look(hears=f"x{number}")
+        clock.go(0.1)
+    clock.go(1.1)
+    assert len(told.rejections) <= 3 + 6
+    assert told.rejections[-1][1].given == "x49", "the last mistake is told"
+    assert clock.hears == "original"
+
+
+def test_a_flood_that_ends_where_it_began_changes_nothing(clock: Clock) -> None:
+    for hears in ("fr", "de", "original", "fr", "original"):
+        clock.look(hears=hears)
+    clock.go(2)
+    assert clock.hears == "original"
+
+
+def test_a_withdrawal_of_consent_waits_for_nothing(clock: Clock) -> None:
+    for hears in ("fr", "de", "fr", "de"):
+        clock.look(hears=hears)
+    clock.look(consent="declined")
+    assert clock.people.roster["ana"].preferences == Preferences(hears="fr", consent=False)
+    clock.go(1.1)
+    assert clock.people.roster["ana"].preferences == Preferences(hears="de", consent=False)
+    for hears in ("fr", "original", "fr"):
+        clock.look(hears=hears)
+    clock.look(consent="granted")
+    assert not clock.people.roster["ana"].preferences.consent, "to grant it again can wait"
+
+
+def test_who_leaves_in_a_flood_is_gone_and_comes_back_as_they_are(clock: Clock) -> None:
+    for hears in ("fr", "de", "fr", "de"):
+        clock.look(hears=hears)
+    assert clock.people.update("ana", None)
+    assert clock.people.roster == {}
+    clock.look()
+    assert clock.hears == "de"
+    clock.go(2)
+    assert clock.hears == "de"

@@ -82,6 +82,8 @@ EVERY = {
     "PARLEY_LIMITS__ROOMS": ("2", "limits.rooms", 2),
     "PARLEY_LIMITS__AGENTS": ("assistant, support", "limits.agents", ("assistant", "support")),
     "PARLEY_LIMITS__SAY": ("*", "limits.say", ("*",)),
+    "PARLEY_LIMITS__HOSTS": ("eve, zoe", "limits.hosts", ("eve", "zoe")),
+    "PARLEY_LIMITS__SESSIONS_PER_PARTICIPANT": ("4", "limits.sessions_per_participant", 4),
     "PARLEY_LIMITS__USD_PER_ROOM": ("2.5", "limits.usd_per_room", 2.5),
     "PARLEY_LIMITS__USD_PER_PARTICIPANT": ("0.5", "limits.usd_per_participant", 0.5),
     "PARLEY_PRICES__FILE": ("", "prices.file", ""),

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from parley.core.model import BridgeKey, BridgeSpec, Route
-from parley.core.planning import Plan, desired, plan
+from parley.core.planning import Plan, Refusal, desired, limited, plan
 
 
 def audio(speaker: str, listener: str, language: str) -> Route:
@@ -112,3 +112,79 @@ def test_any_sequence_of_plans_leads_to_what_is_wanted(seed: int) -> None:
         assert not set(made.refused) & set(before)
         assert len(running) <= cap
         assert plan(wanted, running, cap) == Plan((), (), (), made.refused)
+
+
+# Limits of a participant
+
+
+def test_within_the_limit_nothing_is_changed() -> None:
+    wanted = of(spec("a", "de", "b"), spec("a", "fr", "c"), spec("b", "de", "c"))
+    assert limited(wanted, {}, 2) == (wanted, ())
+
+
+def test_a_speaker_causes_no_more_sessions_than_allowed() -> None:
+    wanted = of(spec("a", "de", "b"), spec("a", "fr", "c"), spec("a", "it", "d"), spec("b", "de", "c"))
+    kept, refused = limited(wanted, {}, 2)
+    assert set(kept) == set(wanted) - {BridgeKey("a", "it")}
+    assert refused == (Refusal(BridgeKey("a", "it"), "a", 2),)
+    assert str(refused[0]) == "'a' may be translated in 2 sessions at a time"
+
+
+def test_a_listener_is_served_by_no_more_and_the_others_lose_nothing() -> None:
+    wanted = of(spec("a", "fr", "x", "y"), spec("b", "fr", "x"), spec("c", "fr", "x", "y"))
+    kept, refused = limited(wanted, {}, 2)
+    assert kept == of(spec("a", "fr", "x", "y"), spec("b", "fr", "x"), spec("c", "fr", "y"))
+    assert refused == (Refusal(BridgeKey("c", "fr"), "x", 2),)
+    assert str(refused[0]) == "'x' may be served by 2 sessions at a time"
+
+
+def test_a_session_that_is_left_with_nobody_is_not_wanted() -> None:
+    kept, refused = limited(of(spec("a", "fr", "x"), spec("b", "fr", "x")), {}, 1)
+    assert kept == of(spec("a", "fr", "x"))
+    assert refused == (Refusal(BridgeKey("b", "fr"), "x", 1),)
+
+
+def test_readers_count_as_listeners_do_and_who_does_both_counts_once() -> None:
+    key = BridgeKey("a", "fr")
+    wanted = {key: BridgeSpec(key, frozenset("x"), frozenset("x"), frozenset("y"))}
+    wanted |= of(spec("b", "fr", "x"), spec("c", "fr", "y"))
+    kept, refused = limited(wanted, {}, 1)
+    assert kept == {key: wanted[key]}
+    assert [r.who for r in refused] == ["x", "y"]
+
+
+def test_what_runs_for_somebody_keeps_its_place_with_them() -> None:
+    running = of(spec("a", "fr", "y"), spec("z", "fr", "x"), spec("z", "it", "y"))
+    wanted = of(spec("a", "fr", "x", "y"), spec("z", "fr", "x"), spec("z", "de", "y"), spec("z", "it", "y"))
+    kept, refused = limited(wanted, running, 1)
+    assert kept == of(spec("a", "fr", "y"), spec("z", "fr", "x"))
+    assert limited(wanted, kept, 1)[0] == kept, "and what was decided is decided again"
+    assert {(r.key, r.who) for r in refused} == {
+        (BridgeKey("a", "fr"), "x"),
+        (BridgeKey("z", "de"), "z"),
+        (BridgeKey("z", "it"), "z"),
+    }
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_whatever_is_wanted_nobody_is_above_the_limit_and_it_settles(seed: int) -> None:
+    rng = random.Random(seed)
+    running: dict[BridgeKey, BridgeSpec] = {}
+    for _ in range(10):
+        routes = [
+            Route(rng.choice("abcd"), rng.choice("efgh"), rng.choice(["fr", "de", "it"]), "audio")
+            for _ in range(rng.randrange(20))
+        ]
+        most, wanted = rng.randrange(1, 4), desired(routes)
+        kept, refused = limited(wanted, running, most)
+        for who in "abcdefgh":
+            assert sum(key.speaker == who for key in kept) <= most
+            assert sum(who in s.listeners for s in kept.values()) <= most
+        assert all(s.listeners <= wanted[key].listeners for key, s in kept.items())
+        missing = {(key, who) for key, s in wanted.items() for who in s.listeners} - {
+            (key, who) for key, s in kept.items() for who in s.listeners
+        }
+        told = {(r.key, r.who) for r in refused}
+        assert all((key, who) in told or (key, key.speaker) in told for key, who in missing)
+        assert limited(wanted, kept, most)[0] == kept
+        running = kept

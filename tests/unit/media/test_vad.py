@@ -61,10 +61,64 @@ def test_every_word_opens_the_gate_once(vad: SpeechProbability) -> None:
     assert all(start - 0.1 <= onset < start + 0.3 for onset, start in zip(onsets, expected, strict=True))
 
 
+def coloured(seconds: float, dbfs: float, slope: float) -> np.ndarray:
+    """Noise whose amplitude falls with frequency to the power of `slope`: ½ is pink, 1 is brown."""
+    count = round(seconds * RATE)
+    spectrum = np.fft.rfft(np.random.default_rng(2).standard_normal(count))
+    bins = np.maximum(np.arange(len(spectrum)), 20 * seconds)
+    sound = np.fft.irfft(spectrum * bins**-slope, count)
+    return (
+        (sound / np.sqrt(np.mean(sound**2)) * 32768 * 10 ** (dbfs / 20)).clip(-32768, 32767).astype(np.int16)
+    )
+
+
+@pytest.mark.parametrize("floor_dbfs", [-75, -65])
+@pytest.mark.parametrize("dbfs", [-20, -40, -45])
+@pytest.mark.parametrize("voice", [1, 3])
+def test_a_quiet_voice_opens_a_phrase_with_every_word(
+    vad: SpeechProbability, voice: int, dbfs: int, floor_dbfs: int
+) -> None:
+    gap = np.zeros(round(1.6 * RATE), np.int16)
+    words = countable_words("en", voice=voice, count=8)
+    spoken = np.concatenate([gap, *(part for word in words for part in (word.pcm, gap))])
+    quiet = (spoken * 10 ** ((dbfs + 20) / 20)).astype(np.int16)
+    pcm = quiet + coloured(len(quiet) / RATE, floor_dbfs, 0.5)
+    gate, onsets, was_open = PhraseGate(), 0, False
+    for i in range(0, len(pcm) - 1199, 1200):
+        is_open = gate.decide(vad.push(pcm[i : i + 1200]))
+        onsets += is_open and not was_open
+        was_open = is_open
+    assert onsets == len(words)
+
+
+def test_what_a_loud_voice_leaves_behind_is_not_lifted(vad: SpeechProbability) -> None:
+    faint = (say("hello there, this is the next room", "en", voice=1) * 10 ** (-38 / 20)).astype(np.int16)
+    alone = max(probabilities(vad, np.concatenate([noise(2, -65), faint])))
+    probabilities(vad, say("this one is near", "en"))
+    after = max(probabilities(vad, np.concatenate([noise(2, -65), faint])))
+    assert after < alone
+
+
 @pytest.mark.parametrize(
     "pcm",
-    [np.zeros(5 * RATE, np.int16), noise(5, -65), noise(5, -50), hum(5)],
-    ids=["silence", "noise floor", "louder noise", "hum of the mains"],
+    [
+        np.zeros(5 * RATE, np.int16),
+        *(noise(5, dbfs) for dbfs in (-65, -50, -30)),
+        *(coloured(20, dbfs, 0.5) for dbfs in (-55, -30)),
+        *(coloured(20, dbfs, 1.0) for dbfs in (-55, -30)),
+        hum(5),
+    ],
+    ids=[
+        "silence",
+        "noise floor",
+        "louder noise",
+        "white",
+        "faint pink",
+        "pink",
+        "faint brown",
+        "brown",
+        "hum",
+    ],
 )
 def test_what_is_no_speech_opens_no_gate(vad: SpeechProbability, pcm: np.ndarray) -> None:
     gate = PhraseGate()
@@ -91,8 +145,10 @@ def test_frames_of_any_length_give_the_same_windows() -> None:
         vad = SpeechProbability()
         results.append(np.array(probabilities(vad, pcm, frame)))
         vad.close()
+    # The level is taken frame by frame: how much a beginning is lifted depends on its frame a little.
     for other in results[1:]:
-        assert np.allclose(results[0], other[: len(results[0])], atol=1e-3)
+        assert np.allclose(results[0], other[: len(results[0])], atol=0.05)
+        assert np.allclose(results[0][20:], other[20 : len(results[0])], atol=1e-3)
 
 
 def test_silence_in_the_middle_leaves_no_memory(vad: SpeechProbability) -> None:

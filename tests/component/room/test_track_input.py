@@ -1,0 +1,267 @@
+"""The microphones of a room: which tracks are one speaker, and what is heard while they change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fakes.room import FakeParticipant, FakePublication, FakeRoom
+from livekit import rtc
+from parley.media.gate import GatePolicy
+from parley.room.track_input import FRAME_MS, MOST_WAITING, PROMPT_MS, Blend, Ingress
+
+SCREEN = rtc.TrackSource.SOURCE_SCREENSHARE_AUDIO
+UNKNOWN = rtc.TrackSource.SOURCE_UNKNOWN
+SAMPLES = 24 * FRAME_MS
+
+
+def frame(value: int) -> bytes:
+    return np.full(SAMPLES, value, np.int16).tobytes()
+
+
+class Layer:
+    """Streams that deliver when the test says so."""
+
+    def __init__(self) -> None:
+        self.open: dict[Any, Callable[[bytes, float], None]] = {}
+        self.opened: list[tuple[Any, int]] = []
+
+    def open_stream(self, track: Any, rate_hz: int, frame_ms: int, on_audio: Any) -> Any:
+        assert track not in self.open, "two streams on one track"
+        self.open[track] = on_audio
+        self.opened.append((track, frame_ms))
+        layer = self
+
+        class Stream:
+            async def aclose(self) -> None:
+                layer.open.pop(track, None)
+
+        return Stream()
+
+    def deliver(self, track: Any, value: int) -> None:
+        self.open[track](frame(value), 0.0)
+
+
+class Hearer:
+    """Writes down the level of each frame."""
+
+    def __init__(self) -> None:
+        self.heard: list[int] = []
+
+    def hear(
+        self, pcm: bytes, at: float, speaking: bool, pre_roll: Sequence[bytes], voiced_s: float = 0.0
+    ) -> None:
+        self.heard.append(int(np.frombuffer(pcm, np.int16)[0]))
+
+
+class Stage:
+    """A room with ana, whom somebody hears."""
+
+    def __init__(self) -> None:
+        self.room = FakeRoom()
+        self.layer = Layer()
+        layer: Any = self.layer
+        room: Any = self.room
+        spawn: Any = None
+        self.ingress = Ingress(layer, GatePolicy(), spawn)
+        self.ingress.listen(room)
+        self.ana = self.room.join(FakeParticipant("ana"))
+        self.hearer = Hearer()
+        self.ingress.attach("ana", "key", self.hearer)
+
+    def publish(self, sid: str, **more: Any) -> FakePublication:
+        return self.room.publish("ana", sid, **more)
+
+    def arrive(self, publication: FakePublication) -> None:
+        track: Any = f"track {publication.sid}"
+        publication.track = track
+        self.room.emit("track_subscribed", track, publication, self.ana)
+
+    def unpublish(self, publication: FakePublication) -> None:
+        publication.track = None
+        del self.ana.track_publications[publication.sid]
+
+    async def follow(self, *wanted: str) -> None:
+        participants: Any = dict(self.room.remote_participants)
+        await self.ingress.follow(wanted or ("ana",), participants)
+
+    async def here(self, sid: str, **more: Any) -> FakePublication:
+        """A track that is published, subscribed to and captured."""
+        publication = self.publish(sid, **more)
+        self.arrive(publication)
+        await self.follow()
+        return publication
+
+
+@pytest.fixture
+async def stage() -> Any:
+    stage = Stage()
+    yield stage
+    await stage.ingress.aclose()
+    assert stage.layer.open == {}
+
+
+def test_a_screen_is_heard_under_the_microphone_in_its_time() -> None:
+    out: list[int] = []
+    blend = Blend(lambda pcm, at: out.append(int(np.frombuffer(pcm, np.int16)[0])))
+    for n in range(1, 4):
+        blend.microphone(frame(n), 0.0)
+    assert out == [1, 2, 3], "a microphone alone waits for nothing"
+    for n in range(4, 8):
+        blend.screen(frame(100 * n), 0.0)
+        blend.microphone(frame(n), 0.0)
+    assert out[3:] == [404, 505, 606, 707]
+
+
+def test_a_screen_alone_is_heard_whole_and_at_once() -> None:
+    out: list[int] = []
+    blend = Blend(lambda pcm, at: out.append(int(np.frombuffer(pcm, np.int16)[0])))
+    for n in range(1, 6):
+        blend.screen(frame(n), 0.0)
+    assert out == [1, 2, 3, 4, 5]
+    blend.microphone(frame(10), 0.0)
+    for n in range(6, 10):
+        blend.screen(frame(n), 0.0)
+    assert out[5:] == [10, 6, 7, 8, 9], "a microphone that says nothing more is not waited for"
+
+
+def test_a_screen_that_runs_ahead_is_bounded() -> None:
+    out: list[int] = []
+    blend = Blend(lambda pcm, at: out.append(int(np.frombuffer(pcm, np.int16)[0])))
+    for _ in range(100):
+        blend.microphone(frame(0), 0.0)
+        blend.screen(frame(1), 0.0)
+        blend.screen(frame(1), 0.0)
+    assert len(out) == 100
+    assert len(blend._waiting) == MOST_WAITING
+
+
+def test_frames_out_of_step_are_each_heard_once_and_make_no_more_time() -> None:
+    out: list[int] = []
+    blend = Blend(lambda pcm, at: out.append(int(np.frombuffer(pcm, np.int16)[0])))
+    for step in "msmssmmsmmssms" * 10:
+        (blend.microphone if step == "m" else blend.screen)(frame(1 if step == "m" else 100), 0.0)
+    assert len(out) == 70
+    assert len(blend._waiting) < MOST_WAITING
+    assert sum(out) + 100 * len(blend._waiting) == 70 + 70 * 100
+
+
+async def test_microphone_and_screen_are_one_speaker(stage: Stage) -> None:
+    await stage.here("mic")
+    await stage.here("screen", source=SCREEN)
+    assert set(stage.layer.open) == {"track mic", "track screen"}
+    stage.layer.deliver("track mic", 19)
+    stage.layer.deliver("track screen", 300)
+    stage.layer.deliver("track mic", 20)
+    stage.layer.deliver("track mic", 21)
+    assert stage.hearer.heard == [19, 320, 21]
+    stage.unpublish(stage.ana.track_publications["screen"])
+    await stage.follow()
+    stage.layer.deliver("track mic", 22)
+    assert stage.hearer.heard[3:] == [22]
+
+
+async def test_of_several_microphones_the_newest_that_is_not_muted_counts(stage: Stage) -> None:
+    old = await stage.here("old")
+    new = await stage.here("new")
+    assert set(stage.layer.open) == {"track new"}
+    assert not old.subscribed
+    new.muted = True
+    await stage.follow()
+    assert old.subscribed
+    assert set(stage.layer.open) == {"track old"}
+    other = await stage.here("other", source=UNKNOWN)
+    assert set(stage.layer.open) == {"track old"}, "one that says it is a microphone comes first"
+    assert not other.subscribed
+
+
+async def test_a_new_microphone_is_asked_for_at_once_and_the_old_one_is_heard_until_it_is_there(
+    stage: Stage,
+) -> None:
+    old = await stage.here("old")
+    new = stage.publish("new")
+    assert new.subscribed, "not at the next iteration"
+    await stage.follow()
+    assert set(stage.layer.open) == {"track old"}
+    stage.layer.deliver("track old", 1)
+    stage.arrive(new)
+    stage.layer.deliver("track old", 2)
+    await stage.follow()
+    assert set(stage.layer.open) == {"track new"}
+    assert not old.subscribed
+    stage.layer.deliver("track new", 3)
+    assert stage.hearer.heard == [1, 2, 3]
+
+
+async def test_a_microphone_that_is_gone_is_followed_by_the_next_as_soon_as_it_is_there(stage: Stage) -> None:
+    for n in range(20):
+        publication = stage.publish(f"{n}")
+        assert publication.subscribed
+        stage.arrive(publication)
+        stage.layer.deliver(f"track {n}", n)
+        await stage.follow()
+        stage.unpublish(publication)
+        await stage.follow()
+        assert stage.layer.open == {}
+    assert stage.hearer.heard == list(range(20))
+
+
+async def test_what_nobody_wants_is_not_asked_for(stage: Stage) -> None:
+    stage.room.join(FakeParticipant("ben"))
+    ben = stage.room.publish("ben", "ben")
+    camera = stage.publish("cam", kind=rtc.TrackKind.KIND_VIDEO)
+    await stage.follow()
+    assert not ben.subscribed
+    assert not camera.subscribed
+    mic = await stage.here("mic")
+    await stage.follow("ben")
+    assert not mic.subscribed
+    assert ben.subscribed
+
+
+async def test_an_agent_gets_short_frames_of_both(stage: Stage) -> None:
+    await stage.here("mic")
+    await stage.here("screen", source=SCREEN)
+    stage.ingress.attach("ana", "agent", Hearer(), prompt=True)
+    await stage.follow()
+    assert stage.layer.opened[2:] == [("track mic", PROMPT_MS), ("track screen", PROMPT_MS)]
+
+
+async def test_who_withdraws_consent_is_heard_by_nobody_from_that_moment_on(stage: Stage) -> None:
+    await stage.here("mic")
+    stage.layer.deliver("track mic", 1)
+    stage.ingress.silence("ana", True)
+    stage.layer.deliver("track mic", 2)
+    stage.ingress.detach("ana", "key")
+    await stage.follow("nobody")
+    stage.ingress.attach("ana", "key", stage.hearer)
+    stage.arrive(stage.ana.track_publications["mic"])
+    stage.layer.deliver("track mic", 3)
+    assert stage.hearer.heard == [1], "nor on a microphone that is made anew"
+    stage.ingress.silence("ana", False)
+    stage.layer.deliver("track mic", 4)
+    assert stage.hearer.heard == [1, 4]
+
+
+async def test_who_has_left_is_not_remembered(stage: Stage) -> None:
+    stage.ingress.silence("ana", True)
+    del stage.room.remote_participants["ana"]
+    await stage.follow("nobody")
+    assert stage.ingress._silenced == set()
+
+
+async def test_muted_in_the_middle_of_a_phrase_it_is_over(stage: Stage) -> None:
+    mic = await stage.here("mic")
+    screen = await stage.here("screen", source=SCREEN)
+    microphone = stage.ingress._microphones["ana"]
+    microphone._gate.decide([1.0])
+    assert microphone.speaking
+    mic.muted = True
+    await stage.follow()
+    assert microphone.speaking, "the screen goes on"
+    screen.muted = True
+    await stage.follow()
+    assert not microphone.speaking
