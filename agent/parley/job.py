@@ -11,6 +11,7 @@ from livekit.plugins.openai_realtime.connection import new_http_session
 from livekit.plugins.openai_realtime.options import ConnectOptions
 
 from . import agents, config, logs
+from .access import Access, Gatekeeper
 from .bridges.translation import BridgePolicy
 from .config import Settings
 from .core.feed import FeedPolicy
@@ -85,7 +86,8 @@ async def entrypoint(ctx: JobContext) -> None:
         request = api.RoomParticipantIdentity(room=ctx.room.name, identity=identity)
         await ctx.api.room.remove_participant(request)
 
-    async with JobLink(metrics, on_drain).connected(), new_http_session() as http:
+    access = Access(Gatekeeper(settings.limits.audio_minutes_per_minute))
+    async with JobLink(metrics, on_drain, access).connected(), new_http_session() as http:
         supervisor = RoomSupervisor(
             ctx.room,
             room_policy(settings),
@@ -94,6 +96,7 @@ async def entrypoint(ctx: JobContext) -> None:
             ctx.job.metadata,
             http=http,
             hang_up=hang_up,
+            access=access,
         )
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(_leave_in_time(supervisor, draining), name="drain")

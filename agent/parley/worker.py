@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from livekit.plugins.openai_realtime import warm_up
 
 from . import __version__, image, job, logs
+from .access import Gatekeeper
 from .config import Settings
 from .link import LinkServer, socket_path
 from .metrics import Sums
@@ -73,7 +74,7 @@ async def _accept(request: JobRequest) -> None:
 async def _work(settings: Settings, path: Path) -> int:
     server = _server(settings)
     sums = Sums()
-    link = LinkServer(sums)
+    link = LinkServer(sums, Gatekeeper(settings.limits.audio_minutes_per_minute))
     stop = asyncio.Event()
     _on_signals(stop)
     async with link.serve(path), _http(settings, server, sums):

@@ -12,7 +12,7 @@ import aiohttp
 from livekit.rtc.participant import PublishTrackError
 
 from livekit import rtc
-from parley.bridges.credential import Credential
+from parley.access import Access
 from parley.bridges.translation import BridgePolicy, Surroundings, TranslationBridge
 from parley.core.model import BridgeKey, BridgeSpec, Preferences, Route
 from parley.core.planning import desired, plan
@@ -88,6 +88,7 @@ class RoomSupervisor:
         *,
         http: aiohttp.ClientSession | None = None,
         hang_up: HangUp | None = None,
+        access: Access | None = None,
     ) -> None:
         self._room = room
         self._policy = policy
@@ -100,7 +101,7 @@ class RoomSupervisor:
         self._player = Player(metrics)
         self._people = People(policy.defaults, policy.allowed, dispatch_metadata, self._rejected)
         self._dial = dial
-        self._credential = Credential()
+        self._access = access or Access()
         self._reading = Reading(room, self._text, lambda: self._people.roster, lambda: self._agents)
         self._running: dict[BridgeKey, _Running] = {}
         self._finishing: list[_Running] = []
@@ -246,7 +247,7 @@ class RoomSupervisor:
 
     def _bridge(self, spec: BridgeSpec) -> TranslationBridge:
         captions = self._reading.captions(spec.key, lambda: bridge)
-        around = Surroundings(self._dial, captions, self._notices, self._metrics, self._credential)
+        around = Surroundings(self._dial, captions, self._notices, self._metrics, self._access)
         bridge = TranslationBridge(spec, self._policy.bridge, around, None)
         return bridge
 
