@@ -91,7 +91,7 @@ async def test_sessions_of_60_s_hand_over_in_unbroken_speech(rig: MakeRig, gap_s
     """Nothing lost, doubled or late at the seams; where words have gaps, no seam is in a word."""
     api = SimulatedApi(SimulatorOptions(model_lag_s=2.0, session_lifetime_s=60.0))
     r = rig(api, POLICY)
-    talk_s = 3 * TALK_S
+    talk_s = 2 * TALK_S
     pcm, said = talk(talk_s, random.Random(5), gap_s)
     r.audio = PacedAudioOut()
     r.bridge.audio = r.audio
