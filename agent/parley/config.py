@@ -121,6 +121,9 @@ class Limits(_Group):
     sessions_per_participant: int | None = Field(None, ge=1, le=10_000)
     """Translation sessions of one speaker at a time (one for each language), and sessions by which one
     listener or reader is served (one for each speaker); none by default: only the room's limit holds."""
+    audio_minutes_per_minute: int | None = Field(None, ge=1, le=1_000_000)
+    """The account's limit, as far as this worker may use it: so many microphones are sent to the API at a
+    time, over all its rooms; one more waits, and is refused with the reason; none by default."""
     rooms: int = Field(50, ge=1, le=10_000)
     """Rooms that this worker takes; one more is left to another worker."""
     usd_per_room: float | None = Field(None, gt=0, allow_inf_nan=False)

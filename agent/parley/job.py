@@ -12,6 +12,7 @@ from livekit.plugins.openai_realtime.connection import new_http_session
 from livekit.plugins.openai_realtime.options import ConnectOptions
 
 from . import agents, config, logs
+from .access import Access, Gatekeeper
 from .bridges.translation import BridgePolicy
 from .config import Settings
 from .core.feed import FeedPolicy
@@ -102,7 +103,8 @@ async def entrypoint(ctx: JobContext) -> None:
 
     me = ctx.room.local_participant.identity
     served = Served(ctx.room.name, me, ctx.job.agent_name, ctx.job.metadata)
-    link = JobLink(metrics, on_drain, served)
+    access = Access(Gatekeeper(settings.limits.audio_minutes_per_minute))
+    link = JobLink(metrics, on_drain, access, served)
     keep = settings.translation.original == "keep"
     async with link.connected(), new_http_session() as http:
         supervisor = RoomSupervisor(
@@ -114,6 +116,7 @@ async def entrypoint(ctx: JobContext) -> None:
             http=http,
             hang_up=hang_up,
             originals=None if keep else Originals(subscribe, link.muted),
+            access=access,
         )
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(_leave_in_time(ctx, supervisor, draining), name="drain")

@@ -1,8 +1,9 @@
 """The link between a worker's main process and its jobs: metrics one way, the order to drain the other.
 
 LiveKit's job processes ignore SIGTERM and are not told that their worker drains, and their metrics stay
-in their own memory. A Unix socket in a private directory carries both, one JSON object a line. A job says
-first which room it serves and says goodbye in the end: one whose socket ends without that has died.
+in their own memory. A Unix socket in a private directory carries both, and what jobs ask of the gatekeeper
+(`access`), one JSON value a line: a list is a job's metrics, `{"access": …}` is between the two ends of that.
+A job says first which room it serves and says goodbye in the end: one whose socket ends without it has died.
 """
 
 import asyncio
@@ -14,7 +15,9 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+from .access import Access, Gatekeeper
 from .metrics import Metrics, Sums, snapshot
 
 logger = logging.getLogger("parley.worker")
@@ -57,9 +60,16 @@ class Served:
 class LinkServer:
     """The main process's end."""
 
-    def __init__(self, sums: Sums, on_death: Callable[[Served], None] = lambda served: None) -> None:
+    def __init__(
+        self,
+        sums: Sums,
+        gatekeeper: Gatekeeper,
+        on_death: Callable[[Served], None] = lambda served: None,
+    ) -> None:
         self._sums = sums
+        self._gatekeeper = gatekeeper
         self._on_death = on_death
+        self._served: dict[int, Served] = {}
         self._jobs: dict[int, asyncio.StreamWriter] = {}
         self._next = 0
         self._drain_s: float | None = None
@@ -72,6 +82,7 @@ class LinkServer:
             yield
         finally:
             server.close()
+            self._gatekeeper.close()
             for writer in list(self._jobs.values()):
                 writer.close()
 
@@ -79,30 +90,18 @@ class LinkServer:
         """Tells all jobs, and those that come later, to leave within `deadline_s`."""
         self._drain_s = deadline_s
         for writer in self._jobs.values():
-            self._order(writer)
-
-    def _order(self, writer: asyncio.StreamWriter) -> None:
-        if not writer.is_closing():
-            writer.write(json.dumps({"drain": self._drain_s}).encode() + b"\n")
+            _tell(writer, {"drain": self._drain_s})
 
     async def _job(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         job = self._next = self._next + 1
         self._jobs[job] = writer
+        self._gatekeeper.enter(job, lambda answer: _tell(writer, {"access": answer}))
         if self._drain_s is not None:
-            self._order(writer)
-        served: Served | None = None
+            _tell(writer, {"drain": self._drain_s})
         try:
             while line := await reader.readline():
                 try:
-                    said = json.loads(line)
-                    if not isinstance(said, dict):
-                        self._sums.update(job, said)
-                    elif "serves" in said:
-                        served = Served(**said["serves"])
-                    elif "muted" in said and served is not None:
-                        served = replace(served, muted=said["muted"])
-                    else:
-                        served = None
+                    self._take(job, json.loads(line))
                 except ValueError as e:
                     logger.warning("a job's report was unreadable: %s", e)
         except (ConnectionError, ValueError) as e:  # ValueError: a line beyond MAX_LINE
@@ -110,17 +109,39 @@ class LinkServer:
         finally:
             del self._jobs[job]
             self._sums.ended(job)
+            self._gatekeeper.leave(job)
             writer.close()
-            if served is not None:
+            if (served := self._served.pop(job, None)) is not None:
                 self._on_death(served)
+
+    def _take(self, job: int, said: Any) -> None:
+        match said:
+            case {"access": dict(message)}:
+                self._gatekeeper.take(job, message)
+            case {"serves": served}:
+                self._served[job] = Served(**served)
+            case {"muted": muted} if job in self._served:
+                self._served[job] = replace(self._served[job], muted=muted)
+            case {"goodbye": _}:
+                self._served.pop(job, None)
+            case _:
+                self._sums.update(job, said)
+
+
+def _tell(writer: asyncio.StreamWriter, message: object) -> None:
+    if not writer.is_closing():
+        writer.write(json.dumps(message).encode() + b"\n")
 
 
 class JobLink:
     """A job's end. Without a path in the environment it reports to nobody."""
 
-    def __init__(self, metrics: Metrics, on_drain: Callable[[float], None], served: Served) -> None:
+    def __init__(
+        self, metrics: Metrics, on_drain: Callable[[float], None], access: Access, served: Served
+    ) -> None:
         self._metrics = metrics
         self._on_drain = on_drain
+        self._access = access
         self._served = served
         self._writer: asyncio.StreamWriter | None = None
 
@@ -133,7 +154,8 @@ class JobLink:
             return
         reader, writer = await asyncio.open_unix_connection(path)
         self._writer = writer
-        self._write(writer, {"serves": asdict(self._served)})
+        self._access.connected(lambda message: _tell(writer, {"access": message}))
+        _tell(writer, {"serves": asdict(self._served)})
         failed = True
         try:
             async with asyncio.TaskGroup() as group:
@@ -147,18 +169,23 @@ class JobLink:
                 async with asyncio.timeout(1):
                     self._report_once(writer)
                     if not failed:
-                        self._write(writer, {"goodbye": True})
+                        _tell(writer, {"goodbye": True})
                     await writer.drain()
             writer.close()
 
     def muted(self, muted: Mapping[str, Iterable[str]]) -> None:
         """Tells whom which microphones were taken from: should the job die, they are given back."""
-        if self._writer is not None and not self._writer.is_closing():
-            self._write(self._writer, {"muted": {who: sorted(sids) for who, sids in muted.items()}})
+        if self._writer is not None:
+            _tell(self._writer, {"muted": {who: sorted(sids) for who, sids in muted.items()}})
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         while line := await reader.readline():
-            self._on_drain(float(json.loads(line)["drain"]))
+            match json.loads(line):
+                case {"access": answer}:
+                    self._access.take(answer)
+                case {"drain": within_s}:
+                    self._on_drain(float(within_s))
+        self._access.disconnected()
         self._on_drain(0.0)  # the main process is gone: nobody supervises this job any more
 
     async def _report(self, writer: asyncio.StreamWriter) -> None:
@@ -169,7 +196,4 @@ class JobLink:
                 await asyncio.sleep(REPORT_S)
 
     def _report_once(self, writer: asyncio.StreamWriter) -> None:
-        self._write(writer, snapshot(self._metrics.registry))
-
-    def _write(self, writer: asyncio.StreamWriter, what: object) -> None:
-        writer.write(json.dumps(what).encode() + b"\n")
+        _tell(writer, snapshot(self._metrics.registry))

@@ -1,6 +1,6 @@
 """The Protocols between the bridges and the shells around them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Literal, Protocol
 
@@ -14,6 +14,10 @@ TextKind = Literal["source", "translation"]
 
 class AudioOut(Protocol):
     """One published track."""
+
+    @property
+    def waiting_s(self) -> float:
+        """Seconds of audio that are waiting to be played."""
 
     def expect(self) -> None:
         """Audio will come soon: whatever must be undone before it can be heard is undone now."""
@@ -58,6 +62,23 @@ class Dial(Protocol):
     """Opens sessions; entering the context connects, and returns once the session is configured."""
 
     def __call__(self, options: TranslationOptions) -> AbstractAsyncContextManager[Session]: ...
+
+
+class Access(Protocol):
+    """Leave to use the API, from whoever knows of all rooms of the worker.
+
+    Entering waits; `waits` is called with the reason if that is not short, and RealtimeError is raised
+    when `most_s` is over. Cancelling it gives the place in the queue up.
+    """
+
+    def stream(self, most_s: float, waits: Callable[[str], None]) -> AbstractAsyncContextManager[None]:
+        """Stands around all that one microphone sends, in however many sessions one after the other."""
+
+    def attempt(self, most_s: float, waits: Callable[[str], None]) -> AbstractAsyncContextManager[None]:
+        """Stands around one attempt to connect; what it raises tells how the API is."""
+
+    def lost(self) -> None:
+        """A session was lost that had been open: the next attempts may fail, too."""
 
 
 class Notices(Protocol):

@@ -19,6 +19,7 @@ from livekit.plugins.openai_realtime.events import (
     OutputAudio,
     OutputTranscript,
     SessionClosed,
+    SessionUpdated,
     TranslationEvent,
 )
 from livekit.plugins.openai_realtime.options import TranslationOptions
@@ -50,6 +51,8 @@ class FakeSession:
         closing: whether `close` was called.
         left: whether its context has been left.
         closes: whether it answers `close` with its rest and `SessionClosed`.
+        mute: whether what it hears is in its own language already: it says nothing to it.
+        stalled: whether it takes everything and answers nothing.
     """
 
     def __init__(
@@ -62,6 +65,8 @@ class FakeSession:
         self.closing = False
         self.left = False
         self.closes = True
+        self.mute = False
+        self.stalled = False
         self._lag_frames = lag_frames
         self._owed: deque[int] = deque()
         self._events: asyncio.Queue[TranslationEvent | RealtimeError] = asyncio.Queue()
@@ -79,16 +84,20 @@ class FakeSession:
             raise self._lost
         if self.closing:
             raise SessionNotOpen("append after close")
-        if any(pcm):
+        if any(pcm) and not self.mute:
             self._owed.append(len(self.sent))
         self.sent.append(pcm)
-        while self._owed and self._owed[0] + self._lag_frames < len(self.sent):
+        while not self.stalled and self._owed and self._owed[0] + self._lag_frames < len(self.sent):
             self._say(self._owed.popleft())
 
     async def update(self, *, transcription_model: str | None) -> None:
         """See Session."""
         await asyncio.sleep(0)
+        if self._lost is not None:
+            raise self._lost
         self.updates.append(transcription_model)
+        if not self.stalled:
+            self.emit(SessionUpdated(self.options.language, transcription_model))
 
     async def close(self) -> None:
         """See Session: the rest, then `SessionClosed`."""
@@ -96,7 +105,7 @@ class FakeSession:
         if self._lost is not None:
             raise self._lost
         self.closing = True
-        if self.closes:
+        if self.closes and not self.stalled:
             while self._owed:
                 self._say(self._owed.popleft())
             self.emit(SessionClosed())
@@ -198,12 +207,14 @@ class RecordingAudioOut:
 
     Attributes:
         pcm: all that was pushed.
+        waiting_s: what it says is waiting to be played.
         calls: `expect`, `push` and `release`, in order, repeated pushes as one.
         rest: what `played` waits for; set unless a test clears it.
     """
 
     def __init__(self) -> None:
         self.pcm = bytearray()
+        self.waiting_s = 0.0
         self.calls: list[str] = []
         self.rest = asyncio.Event()
         self.rest.set()

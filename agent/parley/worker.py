@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from livekit.plugins.openai_realtime import warm_up
 
 from . import __version__, image, job, logs
+from .access import Gatekeeper
 from .config import Settings
 from .link import LinkServer, socket_path
 from .metrics import Sums
@@ -76,7 +77,7 @@ async def _work(settings: Settings, path: Path) -> int:
     sums = Sums()
     secret = settings.livekit_api_secret.get_secret_value()
     rescue = Rescue(settings.livekit_url, settings.livekit_api_key, secret)
-    link = LinkServer(sums, rescue.died)
+    link = LinkServer(sums, Gatekeeper(settings.limits.audio_minutes_per_minute), rescue.died)
     stop = asyncio.Event()
     _on_signals(stop)
     async with rescue, link.serve(path), _http(settings, server, sums):

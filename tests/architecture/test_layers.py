@@ -6,9 +6,10 @@ import pytest
 
 from architecture.tree import PARLEY, PLUGIN, PLUGINS, ROOT, SOURCES, Module, is_in
 
-BELOW_ROOM = {"core", "media", "bridges", "ports", "metrics"}
+BELOW_ROOM = {"access", "core", "media", "bridges", "ports", "metrics"}
 MAY_IMPORT = {
     "core": {"core"},
+    "access": {"core", PLUGIN},
     "errors": set(),
     "logs": {PLUGIN},
     "image": set(),
@@ -20,10 +21,13 @@ MAY_IMPORT = {
     "voice": {"agents", "config", "core", "media", "metrics", "ports", "voice", PLUGIN},
     "room": {*BELOW_ROOM, "agents", "config", "errors", "room", "voice", PLUGIN},
     "config": {"core", "errors"},
-    "link": {"metrics"},
+    "link": {"access", "metrics"},
     "job": {*BELOW_ROOM, "agents", "room", "config", "link", "logs", PLUGIN},
     "rescue": {"link", "room"},
-    "worker": {"", "agents", "config", "image", "job", "link", "logs", "metrics", "rescue", "room", PLUGIN},
+    "worker": {
+        *{"", "access", "agents", "config", "image", "job", "link", "logs", "metrics", "rescue", "room"},
+        PLUGIN,
+    },
     "testing": {"core", "ports", PLUGIN},
     "simulator": {"simulator"},
     PLUGIN: {PLUGIN},

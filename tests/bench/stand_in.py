@@ -24,7 +24,7 @@ from livekit.plugins.openai_realtime import TranslationModel
 from livekit.plugins.openai_realtime.connection import new_http_session
 from livekit.plugins.openai_realtime.model_session import TranslationModelSession as Session
 from livekit.plugins.openai_realtime.options import ConnectOptions
-from parley.bridges.credential import Credential
+from parley.access import Access
 from parley.bridges.translation import BridgePolicy, Surroundings, TranslationBridge
 from parley.core.framing import RATE_HZ
 from parley.core.model import BridgeKey, BridgeSpec
@@ -121,7 +121,7 @@ async def parley(
     async with new_http_session() as http, asyncio.TaskGroup() as group:
         dial = Dialler(ConnectOptions(api_key="simulated", base_url=base_url), http)
         policy = BridgePolicy("gpt-realtime-translate", "gpt-realtime-whisper")
-        around = Surroundings(dial, Mute(), Mute(), metrics, Credential())
+        around = Surroundings(dial, Mute(), Mute(), metrics, Access())
         group.create_task(player.run())
         for i, track in enumerate(tracks):
             microphone = Microphone(GatePolicy())

@@ -1,42 +1,43 @@
 """The translation bridge: one speaker's phrases into one language, as audio and text.
 
-hear ──▶ Feed ──take──▶ session.append          (a session opens when there is something to send,
-           ▲                  │                   closes when the speaker has been quiet, and is
-           │ answered         ▼                   replaced when it is lost or near its end)
-         events ──▶ AudioOut, TextOut
+hear ──▶ Feed ──take──▶ Leg ──append──▶ session     (a session opens when there is something to send, closes
+           ▲             │                          when the speaker has been quiet, and hands over to the
+           │ answered    ▼                          next one, between two words, when it is near its end)
+         Voice ──▶ AudioOut, TextOut
 """
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from time import monotonic
 
-from livekit.plugins.openai_realtime.errors import ConnectionLost, RealtimeError
-from livekit.plugins.openai_realtime.events import (
-    ErrorReported,
-    InputTranscript,
-    OutputAudio,
-    OutputTranscript,
-    SessionClosed,
-    TranslationEvent,
+from livekit.plugins.openai_realtime.errors import (
+    AuthenticationError,
+    QuotaError,
+    RealtimeError,
+    ServerFault,
+    first_of,
 )
+from livekit.plugins.openai_realtime.events import ErrorReported, TranslationEvent
 from livekit.plugins.openai_realtime.options import TranslationOptions
+from parley.access import Refused, Spared
 from parley.core.feed import Feed, FeedPolicy
-from parley.core.framing import seconds
+from parley.core.framing import RATE_HZ, seconds
 from parley.core.model import BridgeSpec
 from parley.core.retry import RetryPolicy
-from parley.core.transcript import Segmenter
-from parley.media.level import audible
+from parley.core.seam import WINDOW_S, Seam
+from parley.core.stall import StallPolicy
+from parley.media.level import levels
 from parley.metrics import Metrics
-from parley.ports import AudioOut, Dial, Notices, Session, TextKind, TextOut
+from parley.ports import Access, AudioOut, Dial, Notices, TextOut
 
-from .credential import Credential
+from .leg import KIND, Leg, reason_of
+from .voice import Voice
 
-KIND = "translation"
 TICK_S = 0.1
-"""How often time is looked at while a phrase or its tail lives."""
+"""How often time is looked at while a phrase or its tail lives, or a handover is under way."""
 STABLE_S = 10.0
 """A session that lived this long resets the count of failures."""
 
@@ -50,11 +51,17 @@ class BridgePolicy:
     noise_reduction: str | None = None
     idle_s: float = 30.0
     rotate_s: float = 60.0
-    """A session is replaced at a pause when less than this is left of it, in any case at a quarter of it."""
+    """When less than this is left of a session, or a quarter of its life, the next one is opened."""
+    last_s: float = 5.0
+    """When less than this is left, or a twentieth, it is closed although there is no other."""
+    seam_s: float = WINDOW_S
+    """How long a place between two words is looked for when the next session is open."""
     close_s: float = 10.0
     """How long the rest of a session is waited for after session.close."""
     feed: FeedPolicy = field(default_factory=FeedPolicy)
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    retry: RetryPolicy = field(default_factory=lambda: RetryPolicy(most_s=2.0))
+    """For a bridge alone; the breaker spares an API that is failing for all."""
+    stall: StallPolicy = field(default_factory=StallPolicy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +72,7 @@ class Surroundings:
     text: TextOut
     notices: Notices
     metrics: Metrics
-    credential: Credential
+    access: Access
     changed: Callable[[], None] = lambda: None
     """Called when the bridge begins or ceases to fail."""
 
@@ -77,25 +84,42 @@ class TranslationBridge:
         self, spec: BridgeSpec, policy: BridgePolicy, around: Surroundings, audio: AudioOut | None
     ) -> None:
         self.spec = spec
-        self.audio = audio
-        """None while nobody hears this bridge: then it is for readers."""
         self._policy = policy
         self._around = around
         self._feed = Feed(policy.feed)
         self._wake = asyncio.Event()
         self._finishing = False
-        self._transcribing = False
+        self._legs: deque[Leg] = deque()
+        """Those that were fed, oldest first: the first is heard, the last is fed."""
+        self._next: Leg | None = None
+        self._next_at = 0.0
+        self._seam: Seam | None = None
+        self._parted = False
+        self._quiet_since = 0.0
+        self._refusals = 0
         self._failures = 0
-        self._announced = False
-        self._onset_at: float | None = None
+        self._announced: str | None = None
+        """What the room was told last of that there is no session; None: there is one, or none is needed."""
         self._reported_drop_s = 0.0
         self.usd = 0.0
         """What its sessions cost so far, at list prices."""
-        prefix = f"{spec.key.language}-{random.randrange(1 << 32):08x}"
-        self._segmenters: dict[TextKind, Segmenter] = {
-            "translation": Segmenter(f"t-{prefix}"),
-            "source": Segmenter(f"s-{prefix}"),
-        }
+        self._voice = Voice(
+            spec.key,
+            around.text,
+            around.notices,
+            around.metrics,
+            audio,
+            f"{spec.key.language}-{random.randrange(1 << 32):08x}",
+        )
+
+    @property
+    def audio(self) -> AudioOut | None:
+        """None while nobody hears this bridge: then it is for readers."""
+        return self._voice.audio
+
+    @audio.setter
+    def audio(self, audio: AudioOut | None) -> None:
+        self._voice.audio = audio
 
     @property
     def live(self) -> bool:
@@ -105,12 +129,17 @@ class TranslationBridge:
     @property
     def failing(self) -> bool:
         """Whether the room was told that the session failed, and not yet that it works again."""
-        return self._announced
+        return self._announced is not None
 
     @property
     def waiting_s(self) -> float:
         """Seconds of audio that wait for a session."""
         return self._feed.waiting_s
+
+    @property
+    def lag_s(self) -> float:
+        """How far the voice at the ear was behind the speaker when it was last heard; 0 before that."""
+        return self._voice.lag_s
 
     def hear(
         self, pcm: bytes, at: float, speaking: bool, pre_roll: Sequence[bytes], voiced_s: float = 0.0
@@ -122,9 +151,9 @@ class TranslationBridge:
         if self._feed.hear(pcm, at, speaking, pre_roll):
             self._wake.set()
         if self._feed.live and not was_live:
-            self._onset_at = at - seconds(len(pcm))  # where in this frame is not known
-            if self.audio is not None:
-                self.audio.expect()
+            self._voice.expect()
+        if self._seam is not None and self._seam.hear(levels(pcm, RATE_HZ // 100), at):
+            self._part(between_words=not self._seam.over(at))
 
     def change(self, spec: BridgeSpec) -> None:
         """Other listeners or readers."""
@@ -150,73 +179,170 @@ class TranslationBridge:
             lost: RealtimeError | None = None
             try:
                 await self._serve()
-            except* RealtimeError as failed:
-                lost = _first(failed)
+            except* RealtimeError as group:
+                lost = _realtime(group)
             if lost is not None:
                 _pass_on_cancellation()
                 await self._failed(lost)
+        self._report_dropped()
         if self.audio is not None:
             self.audio.release()
             await self.audio.played()
 
+    # Sessions
+
     async def _serve(self) -> None:
-        """One session, from connecting to session.closed."""
-        started = monotonic()
+        """Sessions that hand over to each other, until there is nothing to send. Raises what ended one."""
+        async with (
+            self._around.access.stream(self._policy.feed.buffer_s, self._waits),
+            asyncio.TaskGroup() as group,
+        ):
+            leg: Leg | None = self._start(group)
+            self._quiet_since = monotonic()
+            while leg is not None:
+                await leg.until_open()
+                if not self._legs:
+                    self._feed.forget(monotonic())
+                    self._recovered()
+                leg.ledger = self._feed.begin_session()
+                self._legs.append(leg)
+                leg = await self._send(leg, group)
+            # Waited for here: a failure inside the group's own exit leaves this task marked as cancelled.
+            while self._legs:
+                await asyncio.wait([leg.task for leg in self._legs if leg.task is not None])
+
+    def _start(self, group: asyncio.TaskGroup) -> Leg:
         policy = self._policy
-        self._transcribing = bool(self.spec.source_readers)
         options = TranslationOptions(
             model=policy.model,
             language=self.spec.key.language,
-            transcription_model=policy.transcription_model if self._transcribing else None,
+            transcription_model=policy.transcription_model if self.spec.source_readers else None,
             noise_reduction=policy.noise_reduction,  # type: ignore[arg-type]
         )
-        metrics = self._around.metrics
-        async with AsyncExitStack() as stack:
-            async with self._around.credential.attempt():
-                session = await stack.enter_async_context(self._around.dial(options))
-            metrics.connected(KIND, monotonic() - started)
-            stack.enter_context(metrics.session(KIND))
-            self._feed.begin_session()
-            self._feed.forget(monotonic())
-            self._recovered()
-            async with asyncio.TaskGroup() as group:
-                sender = group.create_task(self._send(session), name="translation send")
-                await self._receive(session)
-                sender.cancel()
-        if monotonic() - started >= STABLE_S:
+        leg = Leg(options, self._take, self._wake.set, policy.close_s, policy.stall)
+        leg.task = group.create_task(self._live(leg), name="translation session")
+        return leg
+
+    async def _live(self, leg: Leg) -> None:
+        around = self._around
+        try:
+            await leg.run(around.dial, around.access, around.metrics, self._policy.feed.buffer_s, self._waits)
+        except* RealtimeError as group:
+            if leg.ledger is not None:
+                raise
+            leg.failure = _realtime(group)  # it was open, and had not been fed yet
+        if leg.ledger is not None:
+            self._ended(leg)
+
+    def _take(self, leg: Leg, event: TranslationEvent) -> None:
+        """What a session says is heard when all of the session before it was."""
+        if isinstance(event, ErrorReported) and isinstance(event.error, ServerFault):
+            self._distrust(leg)
+        if not self._legs or leg is not self._legs[0]:
+            leg.held.append(event)
+        elif leg.ledger is not None:
+            self._voice.take(event, self._feed, leg.ledger)
+            leg.span_s = self._feed.span_s
+
+    def _ended(self, leg: Leg) -> None:
+        """All of it was said: the next one may be heard."""
+        if leg.ledger is not None:
+            self._feed.end_session(leg.ledger)
+        self._legs.remove(leg)
+        if monotonic() - leg.opened_at >= STABLE_S:
             self._failures = 0
+        if not self._legs:
+            self._voice.phrase_over()
+            return
+        following = self._legs[0]
+        while following.held and following.ledger is not None:
+            self._voice.take(following.held.popleft(), self._feed, following.ledger)
 
     # Sending
 
-    async def _send(self, session: Session) -> None:
-        """Feeds the session until it should end, then asks it to."""
-        quiet_since = monotonic()
-        until = monotonic() + session.lifetime_s
+    async def _send(self, leg: Leg, group: asyncio.TaskGroup) -> Leg | None:
+        """Feeds a session until it should end, then asks it to; returns the one to feed from now on."""
         while True:
             now = monotonic()
             frame = self._feed.take(now)
             if frame is not None:
-                await session.append(frame.pcm)
+                await leg.append(frame)
                 sent = monotonic()
                 self.usd += self._around.metrics.sent(KIND, self._policy.model, seconds(len(frame.pcm)))
                 self._around.metrics.ingress.observe(max(0.0, sent - frame.captured_at))
-                quiet_since = sent
+                self._quiet_since = sent
                 continue
             if self._feed.tick(now):
-                self._phrase_over()
+                self._voice.phrase_over()
             if self._feed.live:
-                quiet_since = now
-            left = until - now
-            rotate = left < self._policy.rotate_s and not self._feed.live
-            if self._finishing or rotate or left < self._policy.rotate_s / 4:
+                self._quiet_since = now
+            if self._finishing or self._parted or now - self._quiet_since >= self._policy.idle_s:
                 break
-            if now - quiet_since >= self._policy.idle_s:
+            if not self._rotate(leg, now, group):
                 break
-            await self._keep_transcribing(session)
-            await self._pause(TICK_S if self._feed.live else quiet_since + self._policy.idle_s - now)
-        await session.close()
-        await asyncio.sleep(self._policy.close_s)
-        raise ConnectionLost(reason=f"no session.closed within {self._policy.close_s:g} s of session.close")
+            await self._keep_transcribing(leg)
+            await self._pause(self._look_again(leg, now))
+        following, self._next = self._next, None
+        if not self._parted and following is not None and following.task is not None:
+            following.task.cancel()
+        parted, self._parted, self._seam = self._parted, False, None
+        await leg.close()
+        return following if parted else None
+
+    def _rotate(self, leg: Leg, now: float, group: asyncio.TaskGroup) -> bool:
+        """Prepares the handover to the next session; returns whether this one may go on."""
+        policy = self._policy
+        left = leg.ends_at - now
+        following = self._next
+        if following is not None and following.failure is not None:
+            self._around.metrics.session_failed(KIND, reason_of(following.failure))
+            self._refusals += 1
+            wait = policy.retry.delay_s(self._refusals, retryable=True, jitter=random.random())
+            self._next_at = now + wait
+            following = self._next = None
+        if following is None:
+            if now >= self._due_at(leg) and now >= self._next_at:
+                self._next = self._start(group)
+        elif following.open:
+            self._refusals = 0
+            if not self._feed.live:
+                self._part(between_words=True)
+            elif self._seam is None:
+                self._seam = Seam(now, min(policy.seam_s, max(0.0, left - self._last_s(leg))))
+            elif self._seam.over(now):
+                self._part(between_words=False)
+            return True
+        return left >= self._last_s(leg)
+
+    def _part(self, *, between_words: bool) -> None:
+        """What was heard so far is for this session, what comes now for the next.
+
+        The frame in the making is filled up with silence only where there is silence.
+        """
+        if between_words:
+            self._feed.part()
+        self._parted = True
+        self._seam = None
+        self._wake.set()
+
+    def _due_at(self, leg: Leg) -> float:
+        life_s = leg.ends_at - leg.opened_at
+        return min(leg.replace_at, leg.ends_at - min(self._policy.rotate_s, life_s / 4))
+
+    def _last_s(self, leg: Leg) -> float:
+        return min(self._policy.last_s, (leg.ends_at - leg.opened_at) / 20)
+
+    def _distrust(self, leg: Leg) -> None:
+        """A session that reports a fault of its server is replaced while it still works, if it is not new."""
+        now = monotonic()
+        if now - leg.opened_at >= STABLE_S:
+            leg.replace_at = now
+            self._wake.set()
+
+    def _look_again(self, leg: Leg, now: float) -> float:
+        if self._feed.live or self._next is not None:
+            return TICK_S
+        return min(self._quiet_since + self._policy.idle_s, max(self._due_at(leg), self._next_at)) - now
 
     async def _pause(self, most_s: float) -> None:
         self._wake.clear()
@@ -226,99 +352,55 @@ class TranslationBridge:
         except TimeoutError:
             pass  # the time is up: that is what was waited for
 
-    async def _keep_transcribing(self, session: Session) -> None:
+    async def _keep_transcribing(self, leg: Leg) -> None:
         wanted = bool(self.spec.source_readers)
-        if wanted != self._transcribing:
-            self._transcribing = wanted
-            await session.update(transcription_model=self._policy.transcription_model if wanted else None)
-
-    def _phrase_over(self) -> None:
-        """The tail has ended: nothing more is expected until somebody speaks."""
-        if self.audio is not None:
-            self.audio.release()
-        for kind, segmenter in self._segmenters.items():
-            for segment in segmenter.flush():
-                self._around.text.send(segment, kind)
-
-    # Receiving
-
-    async def _receive(self, session: Session) -> None:
-        async for event in session:
-            if self._take(event, monotonic()):
-                break
-        self._phrase_over()
-
-    def _take(self, event: TranslationEvent, now: float) -> bool:
-        """Handles one event; returns whether the session is over."""
-        metrics = self._around.metrics
-        match event:
-            case OutputAudio(pcm=pcm, elapsed_ms=elapsed_ms):
-                metrics.received(KIND, seconds(len(pcm)))
-                if audible(pcm):
-                    self._feed.answered(now, elapsed_ms)
-                    if self._onset_at is not None:
-                        metrics.ear_voice_span.observe(now - self._onset_at)
-                        self._onset_at = None
-                if self.audio is not None:
-                    self.audio.push(pcm)
-            case OutputTranscript(delta=delta):
-                self._feed.answered(now, None)
-                self._write("translation", delta, now)
-            case InputTranscript(delta=delta):
-                self._write("source", delta, now)
-            case ErrorReported(error=error):
-                metrics.session_failed(KIND, type(error).__name__)
-                self._around.notices.say(
-                    "session.error",
-                    speaker=self.spec.key.speaker,
-                    language=self.spec.key.language,
-                    detail=str(error),
-                )
-            case SessionClosed():
-                return True
-            case _:
-                pass
-        return False
-
-    def _write(self, kind: TextKind, delta: str, now: float) -> None:
-        segmenter = self._segmenters[kind]
-        for segment in (*segmenter.idle(now), *segmenter.push(delta, now)):
-            self._around.text.send(segment, kind)
+        if wanted != leg.transcribing:
+            await leg.transcribe(self._policy.transcription_model if wanted else None)
 
     # Failing
 
     async def _failed(self, error: RealtimeError) -> None:
         """Records a lost or refused session and waits until it may be tried again."""
+        if any(monotonic() - leg.opened_at >= STABLE_S for leg in self._legs):
+            self._failures = 0
+        if self._legs:
+            self._around.access.lost()
+        self._legs.clear()
+        self._next = self._seam = None
+        self._parted = False
         self._feed.cut_off()
         self._failures += 1
-        self._around.metrics.session_failed(KIND, type(error).__name__)
-        key = self.spec.key
-        if not self._announced:
-            self._announced = True
+        self._around.metrics.session_failed(KIND, reason_of(error))
+        event = "session.refused" if isinstance(error, Refused) else "session.failed"
+        if self._announced in (None, "session.waiting"):
+            self._announced = event
             self._around.changed()
-            self._around.notices.say(
-                "session.failed", speaker=key.speaker, language=key.language, detail=str(error)
-            )
+            self._say(event, str(error))
         self._report_dropped()
+        key_refused = isinstance(error, AuthenticationError | QuotaError)
         wait = self._policy.retry.delay_s(
             self._failures,
-            retryable=error.retryable or self._around.credential.refused,
+            retryable=error.retryable or key_refused,
             jitter=random.random(),
             asked_s=error.retry_after_s,
         )
         await asyncio.sleep(min(wait, 1.0) if self._finishing else wait)
-        if self._finishing and (not error.retryable or self._failures > 3):
-            self._feed = Feed(self._policy.feed)
+        hopeless = not error.retryable or isinstance(error, Refused | Spared) or self._failures > 3
+        if self._finishing and hopeless:
+            self._feed.give_up()
+
+    def _waits(self, reason: str) -> None:
+        if self._announced is None:
+            self._announced = "session.waiting"
+            self._around.changed()
+            self._say(self._announced, reason)
 
     def _recovered(self) -> None:
         self._report_dropped()
-        if self._announced:
-            self._announced = False
+        if self._announced is not None:
+            self._announced = None
             self._around.changed()
-            key = self.spec.key
-            self._around.notices.say(
-                "session.recovered", speaker=key.speaker, language=key.language, detail="translation goes on"
-            )
+            self._say("session.recovered", "translation goes on")
 
     def _report_dropped(self) -> None:
         dropped = self._feed.dropped_s - self._reported_drop_s
@@ -326,13 +408,12 @@ class TranslationBridge:
             return
         self._reported_drop_s = self._feed.dropped_s
         self._around.metrics.dropped("session", dropped)
+        older = f"{dropped:.1f} s of speech older than {self._policy.feed.buffer_s:g} s"
+        self._say("audio.dropped", older)
+
+    def _say(self, event: str, detail: str) -> None:
         key = self.spec.key
-        self._around.notices.say(
-            "audio.dropped",
-            speaker=key.speaker,
-            language=key.language,
-            detail=f"{dropped:.1f} s of speech older than {self._policy.feed.buffer_s:g} s",
-        )
+        self._around.notices.say(event, speaker=key.speaker, language=key.language, detail=detail)
 
 
 def _pass_on_cancellation() -> None:
@@ -342,9 +423,7 @@ def _pass_on_cancellation() -> None:
         raise asyncio.CancelledError
 
 
-def _first(group: BaseExceptionGroup[RealtimeError]) -> RealtimeError:
-    leaf: BaseException = group
-    while isinstance(leaf, BaseExceptionGroup):
-        leaf = leaf.exceptions[0]
-    assert isinstance(leaf, RealtimeError)
-    return leaf
+def _realtime(group: BaseExceptionGroup[RealtimeError]) -> RealtimeError:
+    error = first_of(group)
+    assert isinstance(error, RealtimeError)
+    return error

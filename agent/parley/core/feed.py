@@ -5,23 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .framing import BYTES_PER_S, FRAME_BYTES, FRAME_MS, Framer, seconds
+from .ledger import Frame, Ledger
 from .tail import Tail, TailPolicy
 
 MISSING_S = 0.3
 """A microphone that delivers nothing for this long within a phrase (muted, gone) counts as silent."""
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """200 ms to be sent."""
-
-    pcm: bytes
-    captured_at: float
-    """When its last sample reached the worker."""
-    speech: bool
-    """Whether the microphone's gate was open in it."""
-    onset: bool = False
-    """Whether a phrase begins in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +24,22 @@ class FeedPolicy:
 
 
 class Feed:
-    """One bridge's side of a microphone. `hear` what comes in, `take` what goes out."""
+    """One bridge's side of a microphone. `hear` what comes in, `take` what goes out.
+
+    One session is fed at a time, the newest; those before it may still owe answers.
+    """
 
     def __init__(self, policy: FeedPolicy | None = None) -> None:
         self._policy = policy or FeedPolicy()
         self._framer = Framer()
         self._waiting: deque[Frame] = deque()
-        self._unanswered: deque[tuple[int, Frame]] = deque()
-        self._sent = 0
+        self._ledgers: list[Ledger] = []
+        self._shift_ms: int | None = None
         self._tail = Tail(self._policy.tail)
         self._speaking = False
         self._ended = False
         self._in_frame = False
-        self._onset = False
+        self._onset_at: float | None = None
         self._last_heard = 0.0
         self._silence_behind_s = 0.0
         self._speech_sent = False
@@ -61,6 +52,11 @@ class Feed:
     def waiting_s(self) -> float:
         """Seconds of audio that wait to be sent."""
         return len(self._waiting) * FRAME_MS / 1000 + seconds(self._framer.held_bytes)
+
+    @property
+    def ledger(self) -> Ledger:
+        """Of the session that is fed now."""
+        return self._ledgers[-1] if self._ledgers else self.begin_session()
 
     @property
     def span_s(self) -> float | None:
@@ -76,12 +72,12 @@ class Feed:
             if not speaking:
                 return False
             self.live = True
-            self._onset = True
+            self._onset_at = at - seconds(len(pcm))  # where in this piece is not known
             self._speaking = True
             for earlier in pre_roll:
                 self._push(earlier, at, speaking=True)
         elif speaking and not self._speaking:
-            self._onset = True
+            self._onset_at = at - seconds(len(pcm))
         self._speaking = speaking
         self._last_heard = at
         self._push(pcm, at, speaking=speaking)
@@ -102,7 +98,7 @@ class Feed:
         self._framer.flush()
         self._in_frame = False
         if self._tail.span_s is not None:
-            self._unanswered.clear()  # the tail was long enough for all of it to come out
+            self.ledger.settle()  # the tail was long enough for all of it to come out
         return True
 
     def take(self, now: float) -> Frame | None:
@@ -117,39 +113,47 @@ class Feed:
         elif self._speech_sent:
             self._speech_sent = False
             self._tail.phrase_ended(now)
-        self._unanswered.append((self._sent, frame))
-        self._sent += 1
-        while len(self._unanswered) * FRAME_MS / 1000 > self._policy.buffer_s:
-            self._unanswered.popleft()
+        self.ledger.sent(frame)
         return frame
 
-    def answered(self, now: float, elapsed_ms: int | None) -> None:
-        """Something was heard of the session.
-
-        `elapsed_ms` is where in the session's input the frame begins that it is the answer to.
-        """
+    def answered(self, ledger: Ledger, now: float, elapsed_ms: int | None, heard_at: float) -> float | None:
+        """A session was heard, audibly from `heard_at` on; see `Ledger.heard` for what it returns."""
         self._tail.output_heard(now)
-        if elapsed_ms is None:
-            return
-        while self._unanswered and self._unanswered[0][0] * FRAME_MS <= elapsed_ms:
-            self._unanswered.popleft()
+        span_s = ledger.heard(elapsed_ms, heard_at)
+        self._shift_ms = ledger.shift_ms
+        return span_s
+
+    def written(self, now: float) -> None:
+        """Text came out of a session."""
+        self._tail.output_heard(now)
+
+    def begin_session(self) -> Ledger:
+        """A fresh session is fed from now on: it counts from zero and owes nothing."""
+        self._ledgers.append(Ledger(self._policy.buffer_s, self._shift_ms))
+        return self._ledgers[-1]
+
+    def end_session(self, ledger: Ledger) -> None:
+        """A session ended well: what it has not answered, it has nothing to say to."""
+        self._ledgers.remove(ledger)
+
+    def part(self) -> None:
+        """What was heard so far is made whole frames: what comes now may go to another session."""
+        if (rest := self._framer.flush()) is not None:
+            self._waiting.append(Frame(rest, self._last_heard, self._in_frame, self._onset_at))
+            self._onset_at = None
+        self._in_frame = False
 
     def cut_off(self) -> None:
-        """The session is gone: what it has not answered is sent again to the next one.
+        """The sessions are gone: what they have not answered is sent again to the next one.
 
         Silence at the end of that is not worth it.
         """
-        again = [frame for _, frame in self._unanswered]
+        again = [frame for ledger in self._ledgers for frame in ledger.owed()]
         while again and not again[-1].speech and not self._waiting:
             again.pop()
         self._waiting.extendleft(reversed(again))
-        self.begin_session()
+        self._ledgers.clear()
         self._bound()
-
-    def begin_session(self) -> None:
-        """A fresh session counts from zero and owes nothing."""
-        self._unanswered.clear()
-        self._sent = 0
 
     def forget(self, now: float) -> None:
         """Drops what has waited longer than the buffer is meant to hold: nobody follows it any more."""
@@ -157,10 +161,16 @@ class Feed:
             if self._waiting.popleft().speech:
                 self.dropped_s += FRAME_MS / 1000
 
+    def give_up(self) -> None:
+        """Drops all that waits: no session can be had."""
+        self.dropped_s += sum(frame.speech for frame in self._waiting) * FRAME_MS / 1000
+        self._waiting.clear()
+
     def end_input(self, now: float) -> None:
         """No more audio will come: what waits is made whole frames; the phrase has ended."""
         if (rest := self._framer.flush()) is not None and self.live:
-            self._waiting.append(Frame(rest, now, self._in_frame, self._onset))
+            self._waiting.append(Frame(rest, now, self._in_frame, self._onset_at))
+            self._onset_at = None
         self._ended = True
         self._speaking = False
         self._in_frame = False
@@ -174,9 +184,9 @@ class Feed:
             self._silence_behind_s += seconds(len(pcm))
         self._in_frame = self._in_frame or speaking
         for frame in self._framer.push(pcm):
-            self._waiting.append(Frame(frame, at, self._in_frame, self._onset and self._in_frame))
+            self._waiting.append(Frame(frame, at, self._in_frame, self._onset_at if self._in_frame else None))
             if self._in_frame:
-                self._onset = False
+                self._onset_at = None
             self._in_frame = speaking
         if not self._framer.held_bytes:
             self._in_frame = False

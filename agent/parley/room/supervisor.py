@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 
 from livekit import rtc
-from parley.bridges.credential import Credential
+from parley.access import Access
 from parley.bridges.translation import BridgePolicy, Surroundings
 from parley.core.model import BridgeKey, BridgeSpec, Preferences, Route
 from parley.core.planning import desired
@@ -86,6 +86,7 @@ class RoomSupervisor:
         http: aiohttp.ClientSession | None = None,
         hang_up: HangUp | None = None,
         originals: Originals | None = None,
+        access: Access | None = None,
     ) -> None:
         self._room = room
         self._policy = policy
@@ -102,7 +103,7 @@ class RoomSupervisor:
             policy.defaults, policy.allowed, dispatch_metadata, self._rejected, self._look_again
         )
         self._setting = SetPreferences(room, self._people, policy.hosts, self._set, lambda: self._standby)
-        credential = Credential()
+        access = access or Access()
         self._reading = Reading(room, self._text, lambda: self._people.roster, lambda: self._agents)
         self._budget = Budget(policy.usd)
         self._counted_usd = 0.0
@@ -120,7 +121,7 @@ class RoomSupervisor:
             SessionLimits(policy.sessions, policy.sessions_each),
             lambda: self._people.roster,
             self._reading.captions,
-            lambda text: Surroundings(dial, text, self._notices, metrics, credential, self._changes.add),
+            lambda text: Surroundings(dial, text, self._notices, metrics, access, self._changes.add),
             lambda name: TrackOutput(self._player, name, self._layer, metrics),
             self._notices,
             metrics,

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from parley.bridges.credential import Credential
+from parley.access import Access
 from parley.bridges.translation import BridgePolicy, Surroundings, TranslationBridge
 from parley.core.framing import BYTES_PER_S
 from parley.core.model import BridgeKey, BridgeSpec
@@ -39,7 +39,7 @@ class Rig:
         dial: Dial,
         policy: BridgePolicy | None = None,
         *,
-        credential: Credential | None = None,
+        access: Access | None = None,
         source_readers: Iterable[str] = (),
         speaker: str = "ana",
     ) -> None:
@@ -53,7 +53,7 @@ class Rig:
         self.bridge = TranslationBridge(
             spec,
             policy or BridgePolicy("gpt-realtime-translate", "gpt-realtime-whisper"),
-            Surroundings(dial, self.text, self.notices, self.metrics, credential or Credential()),
+            Surroundings(dial, self.text, self.notices, self.metrics, access or Access()),
             self.audio,
         )
         self.said: list[int] = []
@@ -107,8 +107,8 @@ def virtual_time(monkeypatch: pytest.MonkeyPatch) -> None:
     def now() -> float:
         return asyncio.get_running_loop().time()
 
-    monkeypatch.setattr("parley.bridges.translation.monotonic", now)
-    monkeypatch.setattr("parley.bridges.credential.monotonic", now)
+    for module in ("access", "bridges.leg", "bridges.translation", "bridges.voice"):
+        monkeypatch.setattr(f"parley.{module}.monotonic", now)
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ import pytest
 from component.bridges.conftest import Rig, piece
 from livekit.plugins.openai_realtime.connection import new_http_session
 from livekit.plugins.openai_realtime.options import ConnectOptions
-from parley.bridges.credential import Credential
+from parley.access import Access, Gatekeeper
 from parley.bridges.translation import BridgePolicy
+from parley.core.breaker import Breaker, BreakerPolicy
 from parley.room.dial import Dialler
 from parley.simulator import Fault, Simulator, SimulatorOptions, language_of
 
@@ -103,7 +104,7 @@ async def test_a_refused_key_is_said_once_and_words_go_on_when_it_is_mended(
     simulator: Simulator, dialler: Dialler
 ) -> None:
     simulator.set_api_keys(["other"])
-    r = Rig(dialler, POLICY, credential=Credential(probe_every_s=0.3))
+    r = Rig(dialler, POLICY, access=Access(Gatekeeper(breaker=Breaker(BreakerPolicy(refused_s=0.3)))))
     async with r.running() as task:
         await say(r, TONES_HZ[:2])
         assert r.notices.events == ["session.failed"]

@@ -189,29 +189,6 @@ async def test_what_is_older_than_the_buffer_is_dropped_counted_and_announced(
     assert r.notices.said[0].detail.startswith(f"{lost_s:.1f} s")
 
 
-async def test_a_session_near_its_end_is_replaced_at_a_pause(rig: MakeRig) -> None:
-    dial = ScriptedDial(lag_frames=4, lifetime_s=100.0)
-    r = rig(dial, policy(rotate_s=60.0, idle_s=300.0))
-    async with r.running():
-        for _ in range(12):
-            await r.speak(20)
-            await r.silence(14)
-    assert len(dial.sessions) >= 3
-    assert r.heard == r.said
-    assert r.notices.events == []
-
-
-async def test_a_phrase_without_a_pause_is_carried_over_the_end_of_a_session(rig: MakeRig) -> None:
-    dial = ScriptedDial(lag_frames=4, lifetime_s=20.0)
-    r = rig(dial, policy(rotate_s=8.0))
-    async with r.running():
-        await r.speak(600)
-        await r.silence(15)
-    assert len(dial.sessions) >= 3
-    assert r.heard == r.said
-    assert r.notices.events == []
-
-
 async def test_a_session_that_never_says_closed_is_left_in_time(rig: MakeRig, dial: ScriptedDial) -> None:
     r = rig(dial, policy(close_s=5.0))
     loop = asyncio.get_running_loop()
@@ -345,6 +322,26 @@ async def test_the_span_from_ear_to_voice_is_measured_once_a_phrase(rig: MakeRig
             await r.silence(12)
     assert r.value("parley_ear_voice_span_seconds_count") == 3
     assert 0.8 <= r.value("parley_ear_voice_span_seconds_sum") / 3 < 1.7
+
+
+async def test_the_span_counts_what_waits_to_be_played_and_lives_through_a_loss(
+    rig: MakeRig, dial: ScriptedDial
+) -> None:
+    r = rig(dial)
+    async with r.running():
+        r.audio.waiting_s = 3.0
+        await r.speak(5)
+        await r.silence(12)
+        first_s = r.value("parley_ear_voice_span_seconds_sum")
+        assert 3.8 <= first_s < 4.7
+        assert 3.8 <= r.bridge.lag_s < 4.9
+        r.audio.waiting_s = 0.0
+        await r.speak(3)
+        dial.sessions[0].lose(ConnectionLost(reason="now"))
+        await r.silence(12)
+    assert r.heard == r.said
+    assert r.value("parley_ear_voice_span_seconds_count") == 2, "once, from when it was said"
+    assert 0.8 <= r.value("parley_ear_voice_span_seconds_sum") - first_s < 3
 
 
 async def test_seconds_and_dollars_are_counted(rig: MakeRig, dial: ScriptedDial) -> None:

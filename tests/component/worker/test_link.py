@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from livekit.plugins.openai_realtime.errors import ConnectError
 from parley import link
+from parley.access import Access, Gatekeeper
 from parley.link import PATH_VARIABLE, JobLink, LinkServer, Served, socket_path
 from parley.metrics import Metrics, Sums, snapshot
 
@@ -30,7 +32,8 @@ class Main:
         self.path = path
         self.sums = Sums()
         self.died: list[Served] = []
-        self.server = LinkServer(self.sums, self.died.append)
+        self.gatekeeper = Gatekeeper(most_streams=1)
+        self.server = LinkServer(self.sums, self.gatekeeper, self.died.append)
 
     def value(self, name: str, **labels: str) -> float:
         for family in self.sums.collect():
@@ -60,7 +63,8 @@ class Job:
         self.metrics = Metrics()
         self.orders: list[float] = []
         self.ordered = asyncio.Event()
-        self.link = JobLink(self.metrics, self._order, SERVED)
+        self.access = Access()
+        self.link = JobLink(self.metrics, self._order, self.access, SERVED)
 
     def _order(self, within_s: float) -> None:
         self.orders.append(within_s)
@@ -221,3 +225,56 @@ async def test_a_job_that_ends_in_order_has_not_died(main: Main) -> None:
         job.metrics.sent("translation", "m", 1.0)
     await main.until(lambda: not main.server._jobs)
     assert not main.died
+
+
+async def test_jobs_share_the_places_and_a_job_that_dies_frees_its_own(main: Main) -> None:
+    one, two = Job(), Job()
+    told: list[str] = []
+    async with asyncio.timeout(5), two.link.connected():
+        async with one.link.connected():
+            stream = one.access.stream(5, told.append)
+            await stream.__aenter__()
+            waiting = asyncio.create_task(_stream(two.access, told))
+            await main.until(lambda: main.gatekeeper.admission.waiting == 1)
+            assert not waiting.done()
+        await waiting
+    assert main.gatekeeper.admission.taken == 0
+    await stream.__aexit__(None, None, None)
+
+
+async def test_one_job_opens_the_breaker_for_all(main: Main) -> None:
+    one, two = Job(), Job()
+    async with asyncio.timeout(10), one.link.connected(), two.link.connected():
+        for _ in range(3):
+            with pytest.raises(ConnectError):
+                async with one.access.attempt(5, print):
+                    raise ConnectError("no route")
+        await main.until(lambda: main.gatekeeper.breaker.state == "open")
+        began = asyncio.get_running_loop().time()
+        async with two.access.attempt(5, print):
+            assert asyncio.get_running_loop().time() - began > 0.2
+        await main.until(lambda: main.gatekeeper.breaker.state == "closed")
+
+
+async def test_who_waits_when_the_main_process_goes_need_not_wait_any_more() -> None:
+    with socket_path() as path:
+        main = Main(path)
+        one, two = Job(), Job()
+        async with asyncio.timeout(5):
+            async with main.server.serve(path):
+                contexts = [one.link.connected(), two.link.connected()]
+                for context in contexts:
+                    await context.__aenter__()
+                async with one.access.stream(5, print):
+                    waiting = asyncio.create_task(_stream(two.access, []))
+                    await main.until(lambda: main.gatekeeper.admission.waiting == 1)
+                    for writer in main.server._jobs.values():
+                        writer.close()
+                    await waiting
+            for context in contexts:
+                await context.__aexit__(None, None, None)
+
+
+async def _stream(access: Access, told: list[str]) -> None:
+    async with access.stream(5, told.append):
+        pass

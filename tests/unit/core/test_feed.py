@@ -5,8 +5,9 @@ from collections.abc import Iterable
 
 import pytest
 
-from parley.core.feed import MISSING_S, Feed, FeedPolicy, Frame
+from parley.core.feed import MISSING_S, Feed, FeedPolicy
 from parley.core.framing import BYTES_PER_S, FRAME_BYTES, FRAME_MS
+from parley.core.ledger import Frame
 from parley.core.tail import TailPolicy
 
 HALF = FRAME_BYTES // 2
@@ -141,7 +142,8 @@ def test_what_was_not_answered_is_sent_again_before_all_else(answered: int | Non
     taken(feed, at)
     talk(feed, [21, 22], at)
     if answered is not None:
-        feed.answered(at, answered)
+        feed.answered(feed.ledger, at, 0, at)
+        feed.answered(feed.ledger, at, answered, at)
     feed.cut_off()
     first = 1 if answered is None else answered // 100 + 3
     assert all_marks(taken(feed, at + 1)) == list(range(first, 23))
@@ -151,10 +153,11 @@ def test_what_was_sent_again_is_sent_again_when_that_session_is_lost_too() -> No
     feed = Feed()
     at = talk(feed, range(1, 11))
     taken(feed, at)
-    feed.answered(at, 200)
+    feed.answered(feed.ledger, at, 0, at)
+    feed.answered(feed.ledger, at, 200, at)
     feed.cut_off()
     taken(feed, at + 1)
-    feed.answered(at + 1, 0)  # the new session counts from zero
+    feed.answered(feed.ledger, at + 1, 0, at + 1)  # the new session counts from zero
     feed.cut_off()
     assert all_marks(taken(feed, at + 2)) == [7, 8, 9, 10]
 
@@ -163,7 +166,7 @@ def test_a_session_that_ended_well_owes_nothing() -> None:
     feed = Feed()
     at = talk(feed, range(1, 11))
     taken(feed, at)
-    feed.begin_session()
+    feed.end_session(feed.ledger)
     feed.cut_off()
     assert taken(feed, at) == []
 
@@ -258,7 +261,8 @@ def test_no_word_is_lost_or_doubled_in_any_order_of_events(seed: int) -> None:
         nonlocal done
         answered.extend(all_marks(sent[done:upto]))
         done = max(done, upto)
-        feed.answered(at, (upto - 1) * FRAME_MS)
+        feed.answered(feed.ledger, at, 0, at)
+        feed.answered(feed.ledger, at, (upto - 1) * FRAME_MS, at)
 
     for _ in range(3000):
         at += 0.1

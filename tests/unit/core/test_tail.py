@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from parley.core.feed import Feed, Frame
+from parley.core.feed import Feed
 from parley.core.framing import FRAME_MS, RATE_HZ
+from parley.core.ledger import Frame
 from parley.core.tail import Tail, TailPolicy
 
 STEP_S = 0.1
@@ -67,7 +68,7 @@ class Talk:
             self.model.consume(frame, self.now)
         for answered in self.model.say(self.now):
             self.said.append(answered)
-            self.feed.answered(self.now, answered * FRAME_MS)
+            self.feed.answered(self.feed.ledger, self.now, answered * FRAME_MS, self.now)
         if self.feed.tick(self.now):
             self.ends.append((self.quiet_s, len(self.model.owed)))
 

@@ -26,6 +26,7 @@ from .errors import ConnectError, ConnectionLost, ProtocolViolation, RealtimeErr
 from .input_log import InputLog
 from .log import logger
 from .options import SAMPLE_RATE_HZ, ConnectOptions
+from .pause import pause
 from .resume import ResumeOptions, RetryBudget, rotation
 
 Event = dict[str, Any]
@@ -160,7 +161,7 @@ class Link:
                 if wait_s is None:
                     raise
                 self._hooks.retrying(exc)
-                await self._pause(wait_s)
+                await pause(wait_s, self._wake, lambda: self._closing)
 
     # -- one connection --
 
@@ -347,14 +348,3 @@ class Link:
                 async with asyncio.timeout_at(min(latest, loop.time() + _LOOK_S)):
                     await self._quiet.wait()
             self.noticed()
-
-    async def _pause(self, delay_s: float) -> None:
-        """Wait before the next attempt; closing cuts it short."""
-        until = asyncio.get_running_loop().time() + delay_s
-        try:
-            async with asyncio.timeout_at(until):
-                while not self._closing:
-                    self._wake.clear()
-                    await self._wake.wait()
-        except TimeoutError:
-            pass

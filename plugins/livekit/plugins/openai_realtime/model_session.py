@@ -27,6 +27,7 @@ from .connection import Connection, connect
 from .errors import ConnectionLost, RealtimeError, RequestRejected, first_of
 from .log import logger
 from .options import ConnectOptions, TranslationOptions
+from .pause import pause
 from .segments import Segment
 from .translation import TranslationProtocol
 
@@ -199,11 +200,10 @@ class TranslationModelSession(beta.TranslationModelSession[NoReturn]):
                     raise
                 self._report(exc, recoverable=True)
                 self._opened_at = None
-                await self._pause(
-                    backoff_s(
-                        failures, self._settings.retry.retry_interval, exc.retry_after_s, random.random()
-                    )
+                wait_s = backoff_s(
+                    failures, self._settings.retry.retry_interval, exc.retry_after_s, random.random()
                 )
+                await pause(wait_s, self._wake, lambda: self._stopping)
             if self._stopping and self._input.buffered_s == 0:
                 return
 
@@ -263,17 +263,6 @@ class TranslationModelSession(beta.TranslationModelSession[NoReturn]):
         except TimeoutError:
             return pad_at is None or self._loop.time() < pad_at
         return True
-
-    async def _pause(self, delay_s: float) -> None:
-        """Wait before the next attempt; stopping cuts it short."""
-        until = self._loop.time() + delay_s
-        try:
-            async with asyncio.timeout_at(until):
-                while not self._stopping:
-                    self._wake.clear()
-                    await self._wake.wait()
-        except TimeoutError:
-            pass
 
     async def _receive(self, connection: Connection) -> None:
         async for event in connection:
