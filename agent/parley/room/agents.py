@@ -230,7 +230,8 @@ class RoomAgents:
         )
         budgets = (Budget(_least(spec.options.usd, self._policy.usd_per_participant)), self._budget)
         silence_s = self._policy.defaults.silence_ms / 1000
-        resume = ResumeOptions(history_items=self._policy.defaults.history_items)
+        defaults = self._policy.defaults
+        resume = ResumeOptions(history_items=defaults.history_items, stall_s=defaults.stall_s)
         hybrid = spec.options.mode == "hybrid"
 
         def voice(agent: Agent) -> VoiceAgent:
