@@ -100,12 +100,18 @@ def stands_by(room: rtc.Room) -> bool:
     """
     me = room.local_participant
     mine = (_joined(me), me.sid)
-    return any(
-        p.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
-        and WORKER in p.attributes
-        and (_joined(p), p.sid) < mine
-        for p in room.remote_participants.values()
-    )
+    return any(is_worker(p) and (_joined(p), p.sid) < mine for p in room.remote_participants.values())
+
+
+def is_worker(participant: rtc.Participant) -> bool:
+    """Whether it is one of Parley's, by the kind that its token has and the attribute that it sets."""
+    return participant.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT and WORKER in participant.attributes
+
+
+def successor(room: rtc.Room) -> str | None:
+    """The worker that serves the room once this one has left, by identity; None where none stands by."""
+    others = [p for p in room.remote_participants.values() if is_worker(p)]
+    return min(others, key=lambda p: (_joined(p), p.sid)).identity if others else None
 
 
 def _joined(participant: rtc.Participant) -> float:

@@ -4,10 +4,11 @@
     simulator.script.add(Turn(say="It rains.", when="weather"))
 
 A response takes the first turn whose `when` applies to what was said last, else the first that has no `when`;
-each turn is used `times` times. A reply that was cut is gone on with: where the conversation ends with the
-beginning of a turn's text, the same turn is taken again and says what is left of it (`replies`). The same
-question in a new session (its user message came as text, or as the same sound with no answer to it) takes the
-same turn again. A turn whose response was cancelled before anything of it was said comes next.
+each turn is used `times` times. A reply that was cut is gone on with, unless a turn's own predicate applies:
+where the conversation ends with the beginning of a turn's text, the same turn is taken again and says what is
+left of it (`replies`). The same question in a new session (its user message came as text, or as the same sound
+with no answer to it) takes the same turn again. A turn whose response was cancelled before anything of it was
+said comes next.
 """
 
 from collections import deque
@@ -89,7 +90,7 @@ class Script:
     def take(self, context: Context) -> Turn | None:
         """The turn that answers this; None: no turn does."""
         again = self._again(context)
-        if again is not None:
+        if again is not None and not self._is_asked_for(context):
             return again
         turn = self._next(context)
         if turn is not None and not turn.is_empty and turn.failure is None:
@@ -119,6 +120,10 @@ class Script:
             return None
         again = (one for one in reversed(self._taken) if one.is_asked_again(context, asked[-1]))
         return next((one.turn for one in again), None)
+
+    def _is_asked_for(self, context: Context) -> bool:
+        """Whether a turn that waits has a predicate of its own that applies: it knows what it answers."""
+        return any(callable(one.turn.when) and one.turn.applies(context) for one in self._waiting)
 
     def _next(self, context: Context) -> Turn | None:
         keyed = (one for one in self._waiting if one.turn.when is not None and one.turn.applies(context))
