@@ -198,14 +198,13 @@ class RoomAgents:
         stands by, if one does, is handed the conversations."""
         running = dict(self._running)
         tasks = [r.task for r in running.values() if r.task is not None]
-        to = self._handover.to
         if tasks and self._room.isconnected():
             for each in running.values():
-                each.agent.take_leave(back_soon=to is not None)
+                each.agent.take_leave(back_soon=self._handover.to is not None)
             await asyncio.wait(tasks, timeout=LAST_WORDS_S)
         for key in list(self._running):
             self._end(key, Ending("left"))
-        if to is not None:
+        if (to := self._handover.to) is not None:  # it may have come meanwhile
             known = {key: (each.want.name, each.agent.memory) for key, each in running.items()}
             for key, why in (await self._handover.give(to, known)).items():
                 detail = f"its conversation was not handed over: {why}"

@@ -6,9 +6,9 @@
 A response takes the first turn whose `when` applies to what was said last, else the first that has no `when`;
 each turn is used `times` times. A reply that was cut is gone on with, unless a turn's own predicate applies:
 where the conversation ends with the beginning of a turn's text, the same turn is taken again and says what is
-left of it (`replies`). The same question in a new session (its user message came as text, or as the same sound
-with no answer to it) takes the same turn again. A turn whose response was cancelled before anything of it was
-said comes next.
+left of it (`replies`). The same question in a new session (its user message came as text, or as the same
+sound with no answer to it) takes the same turn again. A turn whose response was cancelled before anything of
+it was said comes next.
 """
 
 from collections import deque
