@@ -86,6 +86,9 @@ class VoiceAgent(_Group):
     """Most tokens of one answer, 1 to 4096; none by default: the model's own bound."""
     history_items: int = Field(200, ge=1, le=1_000)
     """Newest items of the conversation that are told again to a session that replaces one."""
+    stall_s: float = Field(30.0, ge=5, le=600)
+    """Silence of the API in the middle of an answer after which its session is replaced, in seconds; a model
+    that thinks says nothing for a while."""
     base_url: str | None = None
     """Where voice agents reach the API, if not at OPENAI_BASE_URL."""
     tracing: bool = False

@@ -7,8 +7,9 @@ import asyncio
 
 from livekit.agents import Agent, function_tool
 
+from livekit.plugins.openai_realtime.mcp import McpServer
 from parley import agents
-from parley.agents import Caller
+from parley.agents import Caller, RemoteCall
 
 
 class Listener(Agent):
@@ -54,6 +55,12 @@ def nobody(caller: Caller) -> Agent:
     raise LookupError(f"no agent for {caller.identity}")
 
 
+def only_search(call: RemoteCall) -> bool:
+    """Lets the model look, and change nothing."""
+    return call.tool == "search" and call.caller.identity == "ann"
+
+
+DOCS = McpServer(server_label="docs", server_url="https://docs.example.com/mcp", require_approval="always")
 FAST = {"turn_detection": "server_vad", "idle_s": None}
 
 agents.register("listener", Listener, slow_tool_s=1.0, **FAST)
@@ -65,3 +72,6 @@ agents.register("poor", Listener, usd=0.002, **FAST)
 agents.register("shy", Listener, idle_s=1.5, idle_goodbye_s=1.0, turn_detection="server_vad")
 agents.register("scribe", Listener, mode="hybrid")
 agents.register("nobody", nobody)
+agents.register("patient", Listener, backchannels=("simulated", "word-2"), **FAST)
+agents.register("librarian", Listener, mcp=(DOCS,), approve_mcp=only_search, **FAST)
+agents.register("strict", Listener, mcp=(DOCS,), **FAST)

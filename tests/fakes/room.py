@@ -132,11 +132,15 @@ class FakeRoom:
         self.log: list[tuple[Any, ...]] = []
         self.texts: list[dict[str, Any]] = []
         self.text_error: Exception | None = None
+        self.text_handlers: dict[str, Callable[[Any, str], None]] = {}
         self.metadata = ""
         self.remote_participants: dict[str, FakeParticipant] = {}
         self.local_participant = FakeLocal(self)
         self._callbacks: dict[str, list[Callable[..., None]]] = {}
         self._changed = asyncio.Event()
+
+    def register_text_stream_handler(self, topic: str, handler: Callable[[Any, str], None]) -> None:
+        self.text_handlers[topic] = handler
 
     def isconnected(self) -> bool:
         return True

@@ -16,7 +16,7 @@ from parley.errors import AgentModuleError
 
 from . import loading
 from .assistant import GREETING, NAME, Assistant
-from .conversation import MOST_NOTE_CHARS, MOST_NOTES, Caller, Conversation, Source
+from .conversation import MOST_NOTE_CHARS, MOST_NOTES, Approve, Caller, Conversation, RemoteCall, Source
 from .options import AgentOptions
 from .registry import Factory, Registered, Registry
 
@@ -24,11 +24,13 @@ __all__ = [
     "MOST_NOTES",
     "MOST_NOTE_CHARS",
     "AgentOptions",
+    "Approve",
     "Caller",
     "Conversation",
     "Factory",
     "Registered",
     "Registry",
+    "RemoteCall",
     "Source",
     "check",
     "fresh",

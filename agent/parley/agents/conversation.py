@@ -38,6 +38,22 @@ class Caller:
         return self.attributes.get("sip.phoneNumber", "")
 
 
+@dataclass(frozen=True, slots=True)
+class RemoteCall:
+    """A tool of a remote MCP server that the model wants to call; OpenAI makes the call."""
+
+    caller: Caller
+    """Whom the agent talks to."""
+    server_label: str
+    tool: str
+    arguments: str
+    """JSON, as the model wrote it."""
+
+
+Approve = Callable[[RemoteCall], bool | Awaitable[bool]]
+"""Whether a call may be made: nothing but True approves it."""
+
+
 class Conversation:
     """One conversation: the `userdata` of its `AgentSession`, which tools reach as `RunContext.userdata`.
 

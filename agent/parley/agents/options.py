@@ -22,6 +22,8 @@ from parley.config import VoiceAgent
 from parley.core.turns import BACKCHANNELS
 from parley.errors import AgentOptionError, UnknownAgentOptionError
 
+from .conversation import Approve
+
 
 def _words(value: tuple[str, ...]) -> tuple[str, ...]:
     for word in value:
@@ -66,6 +68,10 @@ class AgentOptions(BaseModel):
     """How long a tool may work, in seconds; then the model is told that it failed."""
     slow_tool_s: float | None = Field(4.0, gt=0, allow_inf_nan=False)
     """A tool that works longer than this is spoken about, in seconds; None: never."""
+    approve_mcp: Approve | None = None
+    """Asked about each call of a remote MCP server's tool whose `require_approval` wants it: a function of
+    the `RemoteCall`, plain or async, which has `tool_timeout_s` to answer. None: they are all refused, and
+    it is said on `parley.events`."""
     mode: Literal["audio", "hybrid"] = "audio"
     """`audio`: it hears its participant. `hybrid`: it reads what the room's translations write, and opens its
     audio session only when it is addressed by its name or by `parley.say`; it is cheap while it is silent."""

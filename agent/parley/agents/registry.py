@@ -14,6 +14,7 @@ from parley.errors import AgentOptionError
 
 from .conversation import Caller
 from .options import AgentOptions, Options, read_options, refusal
+from .tools import check_tools, tools_of
 
 Factory = Callable[[], Agent] | Callable[[Caller], Agent]
 """Makes a fresh agent for each conversation. One that takes an argument is given the caller."""
@@ -47,11 +48,13 @@ class Registered:
             raise refusal(self.name, e) from e
 
     def make(self, caller: Caller) -> Agent:
-        """A fresh agent for `caller`. Raises what the factory raises; AgentOptionError for no Agent."""
+        """A fresh agent for `caller`. Raises what the factory raises; AgentOptionError for no Agent, or for
+        a tool that the model cannot be told of."""
         make: Callable[..., Any] = self.factory
         made = make(caller) if self.takes_caller else make()
         if not isinstance(made, Agent):
             raise AgentOptionError(self.name, "factory", f"one that made {_shown(made)}", _FACTORY)
+        check_tools(self.name, made.tools)
         return made
 
 
@@ -71,6 +74,7 @@ class Registry:
         if name in self._agents:
             raise AgentOptionError(name, "name", _shown(name), "a name that no other agent has")
         agent = Registered(name, factory, _takes_caller(name, factory), read_options(name, options))
+        check_tools(name, tools_of(factory))
         self._agents[name] = agent
         return agent
 

@@ -33,6 +33,7 @@ from parley.voice.ports import Ending, Surroundings, Who
 
 from .camera import picture
 from .changes import Changes
+from .handover import Handover, Spawn
 from .text_output import CAPTIONS_TOPIC, Text, TextOutput, microphone_sid
 from .track_input import Ingress, MixedIn
 from .track_output import TrackOutput, take_back
@@ -48,9 +49,12 @@ RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 FORGET_S = 60.0
 """An agent that worked this long has its earlier failures forgotten."""
 LEAVE_S = 13.0
-"""How long the agents of a room that is left may take to end."""
+"""How long the agents of a room that is left may take to end: most of it for their last words."""
+LAST_WORDS_S = 8.0
 
-Spawn = Callable[..., "asyncio.Task[None]"]
+PUBLISH_S = 5.0
+"""How long a track that is being published is waited for before it is taken back."""
+
 HangUp = Callable[[str], Awaitable[None]]
 """Removes a participant, by identity, from the room."""
 
@@ -121,6 +125,7 @@ class RoomAgents:
         self._ended: dict[str, Wanted] = {}
         self._failures: dict[str, int] = {}
         self._mixers: dict[str, Mixer] = {}
+        self._handover = Handover(room, spawn, policy.defaults.history_items)
         room.on("local_track_subscribed", self._subscribed)
 
     @property
@@ -189,12 +194,23 @@ class RoomAgents:
         return None
 
     async def finish(self) -> None:
-        """Ends all of them."""
-        tasks = [r.task for r in self._running.values() if r.task is not None]
+        """Ends all of them. In a room that still stands each says a last sentence, and the worker that
+        stands by, if one does, is handed the conversations."""
+        running = dict(self._running)
+        tasks = [r.task for r in running.values() if r.task is not None]
+        if tasks and self._room.isconnected():
+            for each in running.values():
+                each.agent.take_leave(back_soon=self._handover.to is not None)
+            await asyncio.wait(tasks, timeout=LAST_WORDS_S)
         for key in list(self._running):
             self._end(key, Ending("left"))
+        if (to := self._handover.to) is not None:  # it may have come meanwhile
+            known = {key: (each.want.name, each.agent.memory) for key, each in running.items()}
+            for key, why in (await self._handover.give(to, known)).items():
+                detail = f"its conversation was not handed over: {why}"
+                self._tell("agent.ended", running[key].want, detail)
         if tasks:
-            await asyncio.wait(tasks, timeout=LEAVE_S)
+            await asyncio.wait(tasks, timeout=LEAVE_S - LAST_WORDS_S)
 
     # One agent
 
@@ -212,13 +228,6 @@ class RoomAgents:
             return
         queue = SpeechPlayout()
         output = self._new_track(f"parley-agent:{want.beside}", queue)
-        try:
-            await output.publish(self._room)
-        except PublishTrackError as e:
-            await output.unpublish(self._room)
-            self._tell("agent.failed", want, str(e))
-            asyncio.get_running_loop().call_later(RETRY_S[0], self._changes.add)
-            return
         lines = _Lines(self)
         around = Surroundings(
             self._policy.connect,
@@ -230,14 +239,24 @@ class RoomAgents:
         )
         budgets = (Budget(_least(spec.options.usd, self._policy.usd_per_participant)), self._budget)
         silence_s = self._policy.defaults.silence_ms / 1000
-        resume = ResumeOptions(history_items=self._policy.defaults.history_items)
+        defaults = self._policy.defaults
+        resume = ResumeOptions(history_items=defaults.history_items, stall_s=defaults.stall_s)
         hybrid = spec.options.mode == "hybrid"
+        memory = None if hybrid else self._handover.take(key, want.name)
+        if memory is not None:
+            await agent.update_chat_ctx(memory)
+        goes_on = memory is not None
 
         def voice(agent: Agent) -> VoiceAgent:
             ports = (around, queue, output, budgets, silence_s, resume)
-            return VoiceAgent(spec, agent, caller, options, *ports, listens=not hybrid)
+            return VoiceAgent(spec, agent, caller, options, *ports, listens=not hybrid, goes_on=goes_on)
 
-        made = HybridAgent(spec.name, caller, lambda: voice(spec.make(caller))) if hybrid else voice(agent)
+        fresh = [agent]  # what was made to see that it can be is the first to speak
+
+        def wake() -> VoiceAgent:
+            return voice(fresh.pop() if fresh else spec.make(caller))
+
+        made = HybridAgent(spec.name, caller, wake) if hybrid else voice(agent)
         running = lines.running = self._running[key] = _Running(want, made, output, caller.language)
         self._follow(key, want)
         running.task = self._spawn(self._guard(key, running), f"voice agent {want.name}")
@@ -284,6 +303,7 @@ class RoomAgents:
         """The bulkhead around one agent: whatever its code does stays in it."""
         want = running.want
         ending, since = Ending("failed", "it was cut off"), monotonic()
+        publishing = self._spawn(self._publish(running), f"track of {want.name}")
         try:
             ending = await running.agent.run()
         except Exception as e:
@@ -292,8 +312,21 @@ class RoomAgents:
             ending = Ending("failed", f"{type(e).__name__}: {e}")
         finally:
             self._detach(key, running)
-            await asyncio.shield(take_back(running.output, self._room))
+            await asyncio.shield(self._take_back(running.output, publishing))
         await self._after(key, running, ending, since)
+
+    async def _publish(self, running: _Running) -> None:
+        """The agent prepares its first words meanwhile."""
+        try:
+            await running.output.publish(self._room)
+        except PublishTrackError as e:
+            running.agent.finish(Ending("failed", str(e), retryable=True))
+        else:
+            self._changes.add()  # who may hear it
+
+    async def _take_back(self, output: TrackOutput, publishing: "asyncio.Task[None]") -> None:
+        await asyncio.wait({publishing}, timeout=PUBLISH_S)
+        await take_back(output, self._room)
 
     async def _after(self, key: str, running: _Running, ending: Ending, since: float) -> None:
         want, usd, tokens = running.want, running.agent.usd, running.agent.tokens

@@ -23,6 +23,17 @@ HANDOVER = "parley.handover"
 """The attribute in which a worker says what it still does, or that it is there to take over."""
 
 
+def is_worker(participant: rtc.Participant) -> bool:
+    """Whether it is one of Parley's, by the kind that its token has and the attribute that it sets."""
+    return participant.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT and WORKER in participant.attributes
+
+
+def successor(room: rtc.Room) -> str | None:
+    """The worker that serves the room once this one has left, by identity; None where none stands by."""
+    others = [p for p in room.remote_participants.values() if is_worker(p)]
+    return min(others, key=lambda p: (_joined(p), p.sid)).identity if others else None
+
+
 class Succession:
     """This worker among the others in its room, as the room is now."""
 
@@ -95,11 +106,7 @@ class Succession:
         return [each[key] for each in said if "holding" in each and key in each]
 
     def _others(self) -> list[rtc.RemoteParticipant]:
-        return [
-            p
-            for p in self._room.remote_participants.values()
-            if p.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT and WORKER in p.attributes
-        ]
+        return [p for p in self._room.remote_participants.values() if is_worker(p)]
 
     def _earlier(self, other: rtc.RemoteParticipant) -> bool:
         me = self._room.local_participant

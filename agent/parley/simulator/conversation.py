@@ -17,7 +17,7 @@ from .client_items import item_of
 from .configuration import Configuration
 from .items import Item
 from .listening import Listening
-from .mcp import McpListing
+from .mcp import McpApproved, McpListing
 from .options import SimulatorOptions
 from .records import SessionRecord
 from .script import Script
@@ -63,6 +63,7 @@ class ConversationSession:
         self._answering = Answering(self._state)
         self._listening = Listening(self._state, self._answering)
         self._mcp = McpListing(self._state)
+        self._mcp_calls = McpApproved(self._state)
         self._schemas = schemas("conversation")["client"]
         self._deadline = now + options.session_lifetime_s
         self._slow_s, self._slow_until, self._silent_until = 0.0, -inf, -inf
@@ -110,6 +111,7 @@ class ConversationSession:
             return []
         self._answering.extra_latency_s = self._slow_s if now < self._slow_until else 0.0
         self._mcp.tick(now)
+        self._mcp_calls.tick(now)
         self._listening.tick(now)
         before = self._sent()
         self._answering.tick(now)
@@ -121,7 +123,8 @@ class ConversationSession:
         """When to call `tick`; None once the session is over."""
         if self.ending:
             return None
-        return min(self._deadline, self._answering.next_due, self._listening.next_due(), self._mcp.next_due())
+        remote = min(self._mcp.next_due(), self._mcp_calls.next_due())
+        return min(self._deadline, self._answering.next_due, self._listening.next_due(), remote)
 
     def expire(self, now: float) -> list[Event]:
         """The API's error at the end of a session's time, and close code 1001."""
@@ -168,7 +171,12 @@ class ConversationSession:
         item = item_of(self._state, event["item"], now)
         previous = self._state.add_item(item, event.get("previous_item_id"))
         self.record.images += item.images
+        if item.images:
+            parts = item.body["content"]
+            self.record.pictures += [part["image_url"] for part in parts if part["type"] == "input_image"]
         self._state.announce(item, previous)
+        if item.type == "mcp_approval_response" and item.body["approve"]:
+            self._mcp_calls.approved(item.body["approval_request_id"], now)
 
     def _delete_item(self, event: Event, now: float) -> None:
         self._state.items.delete(event["item_id"], now)

@@ -6,9 +6,11 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from .records import ItemRecord
 from .speech import Segment
-from .turns import Line
+from .turns import Approval, Line
 from .voice import SAMPLE_RATE_HZ, Pcm
 from .wire import ApiError, Event
 
@@ -37,6 +39,8 @@ class Item:
     spoken: list[Segment] = field(default_factory=list)
     """Of a reply: what was said so far."""
     images: int = 0
+    approval: Approval | None = None
+    """Of a request to approve a call: the call."""
 
     @property
     def type(self) -> str:
@@ -52,7 +56,14 @@ class Item:
         """The item as the model knows it."""
         role = self.record.role or _ROLES.get(self.type, "tool")
         is_audio = self.record.role == "user" and self.samples > 0
-        return Line(role, self.record.text, self.id, is_audio)
+        return Line(role, self.record.text, self.id, is_audio, self._peak() if is_audio else b"")
+
+    def _peak(self) -> bytes:
+        if self.pcm is None:
+            return b""
+        loudest = int(np.argmax(np.abs(self.pcm.astype(np.int32))))
+        around = SAMPLE_RATE_HZ // 20
+        return self.pcm[max(0, loudest - around) : loudest + around].tobytes()
 
     def wire(self, **changes: Any) -> Event:
         """The item as it is sent."""

@@ -10,6 +10,7 @@ APPENDS_KEPT = 1024
 REFUSALS_KEPT = 256
 TEXT_KEPT = 16_384
 ITEMS_KEPT = 512
+PICTURES_KEPT = 4
 RESPONSES_KEPT = 512
 CONTEXT_KEPT = 256
 LINE_KEPT = 2_000
@@ -108,6 +109,8 @@ class SessionRecord:
     """Conversations: the last 512 responses."""
     images: int = 0
     """Images received."""
+    pictures: deque[str] = field(default_factory=lambda: deque(maxlen=PICTURES_KEPT))
+    """The last of them, as data URLs."""
     usage: UsageTotals = field(default_factory=UsageTotals)
 
     def refuse(self, code: str) -> None:
@@ -138,7 +141,7 @@ class SessionRecord:
         plain: dict[str, object] = {
             name: getattr(self, name)
             for name in self.__slots__
-            if name not in ("appends", "items", "responses", "usage")
+            if name not in ("appends", "pictures", "items", "responses", "usage")
         }
         return plain | {
             "appends": len(self.appends),

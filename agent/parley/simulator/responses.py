@@ -162,7 +162,7 @@ class Response:
     def _ask(self, approval: Approval) -> None:
         body = {"server_label": approval.server_label, "name": approval.name, "arguments": approval.arguments}
         item = self._outputs.begin("mcpr", {"type": "mcp_approval_request", **body})
-        item.record.text = f"{approval.name}({approval.arguments})?"
+        item.record.text, item.approval = f"{approval.name}({approval.arguments})?", approval
         self._outputs.finish(None)
 
     def _call_mcp(self, call: McpCall) -> None:

@@ -4,17 +4,18 @@
     simulator.script.add(Turn(say="It rains.", when="weather"))
 
 A response takes the first turn whose `when` applies to what was said last, else the first that has no `when`;
-each turn is used `times` times. A reply that was cut is gone on with: where the conversation ends with the
-beginning of a turn's text, the same turn is taken again and says what is left of it (`replies`). The same
-question in a new session (its user message came as text) takes the same turn again. A turn whose response
-was cancelled before anything of it was said comes next.
+each turn is used `times` times. A reply that was cut is gone on with, unless a turn's own predicate applies:
+where the conversation ends with the beginning of a turn's text, the same turn is taken again and says what is
+left of it (`replies`). The same question in a new session (its user message came as text, or as the same
+sound with no answer to it) takes the same turn again. A turn whose response was cancelled before anything of
+it was said comes next.
 """
 
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from .turns import Context, Turn
+from .turns import Context, Line, Turn
 
 __all__ = ["Script"]
 
@@ -32,8 +33,24 @@ class _Waiting:
 class _Taken:
     session_id: str
     heard: str
-    asked_id: str
+    asked: Line | None
     turn: Turn
+
+    def is_asked_again(self, context: Context, asked: Line) -> bool:
+        """Whether this is the same question: the same item, or its text or sound in a new session that knows
+        no answer to it."""
+        if self.asked is not None and self.heard == context.heard and asked.item_id == self.asked.item_id:
+            return True
+        if self.session_id == context.session_id:
+            return False
+        if not asked.is_audio:
+            return self.heard == context.heard
+        same = self.asked is not None and bool(asked.peak) and asked.peak == self.asked.peak
+        return same and not any(self._is_answer(line) for line in context.lines)
+
+    def _is_answer(self, line: Line) -> bool:
+        said = " ".join(line.text.split())
+        return line.role == "assistant" and bool(said) and " ".join(self.turn.text.split()).startswith(said)
 
 
 @dataclass(slots=True)
@@ -61,8 +78,9 @@ class Script:
         self._waiting += [_Waiting(turn, turn.times) for turn in turns]
 
     def clear(self) -> None:
-        """Forget the turns that wait."""
+        """Forget the turns that wait, and those that were taken."""
         self._waiting.clear()
+        self._taken.clear()
 
     @property
     def waiting(self) -> list[tuple[Turn, int]]:
@@ -72,12 +90,12 @@ class Script:
     def take(self, context: Context) -> Turn | None:
         """The turn that answers this; None: no turn does."""
         again = self._again(context)
-        if again is not None:
+        if again is not None and not self._is_asked_for(context):
             return again
         turn = self._next(context)
         if turn is not None and not turn.is_empty and turn.failure is None:
-            asked_id = context.asked[-1].item_id if context.asked else ""
-            self._taken.append(_Taken(context.session_id, context.heard, asked_id, turn))
+            asked = context.asked[-1] if context.asked else None
+            self._taken.append(_Taken(context.session_id, context.heard, asked, turn))
         return turn
 
     def put_back(self, turn: Turn) -> None:
@@ -98,11 +116,14 @@ class Script:
             same = [one for one in begun if one.heard == context.heard]
             return next((one.turn for one in (*same, *begun)), None)
         asked = context.asked
-        taken = next((one for one in reversed(self._taken) if one.heard == context.heard), None)
-        if taken is None or not asked:
+        if not asked:
             return None
-        is_reseeded = taken.session_id != context.session_id and not asked[-1].is_audio
-        return taken.turn if is_reseeded or asked[-1].item_id == taken.asked_id else None
+        again = (one for one in reversed(self._taken) if one.is_asked_again(context, asked[-1]))
+        return next((one.turn for one in again), None)
+
+    def _is_asked_for(self, context: Context) -> bool:
+        """Whether a turn that waits has a predicate of its own that applies: it knows what it answers."""
+        return any(callable(one.turn.when) and one.turn.applies(context) for one in self._waiting)
 
     def _next(self, context: Context) -> Turn | None:
         keyed = (one for one in self._waiting if one.turn.when is not None and one.turn.applies(context))

@@ -1,7 +1,7 @@
 """Turns: what tests and demos write for a simulated agent to say, and what each of them is an answer to."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal, get_args
 
 from .voice import Pcm
@@ -36,6 +36,8 @@ class Line:
     text: str
     item_id: str = ""
     is_audio: bool = False
+    peak: bytes = field(default=b"", repr=False)
+    """Of what was spoken: a tenth of a second around its loudest moment, by which it is known again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,9 @@ class Approval:
     server_label: str
     name: str
     arguments: str = "{}"
+    output: str | None = None
+    """What the call gives, which is made as soon as it is approved; None: a later turn makes it
+    (`McpCall`)."""
 
 
 @dataclass(frozen=True, slots=True)

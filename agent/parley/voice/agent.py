@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -32,8 +33,11 @@ from parley.core.usage import Budget, BudgetEvent, Tokens
 from parley.media.speech import SpeechPlayout
 
 from . import prompts
+from .approval import Approval
+from .departure import Departure
 from .ears import Ears
 from .floor import Floor, Reply, turn_policy
+from .hooks import guard_hooks
 from .lines import Lines
 from .model import TurnsModel, decided_here, hears_silence
 from .mouth import Mouth, SpeechTrack
@@ -50,8 +54,6 @@ CLOSE_S = 8.0
 """How long the end of a session may take."""
 MOST_WAITING = 10
 """Requests to speak up that may wait for the session; the newest of them."""
-FAREWELL_S = 15.0
-"""How long the last words may take to be said."""
 
 
 class VoiceAgent:
@@ -71,10 +73,12 @@ class VoiceAgent:
         resume: ResumeOptions | None = None,
         *,
         listens: bool = True,
+        goes_on: bool = False,
     ) -> None:
         """`agent` is a fresh one, made for this conversation; `silence_s` ends a turn that Parley's own VAD
         found, where the options leave turns to it. One that does not listen is told what there is to know,
-        and the microphone only tells it when to stop."""
+        and the microphone only tells it when to stop. `goes_on`: another worker began the conversation, and
+        the agent's chat context has it."""
         self.name = spec.name
         self.caller = caller
         self._agent = agent
@@ -86,11 +90,15 @@ class VoiceAgent:
         self._lines = Lines(f"a-{id(self):x}", lambda line, cut: around.lines.send(line, "agent", cut=cut))
         self._mouth = Mouth(queue, track, self._lines)
         self._mouth.hold("alone")
-        self._conversation = Conversation(caller, hang_up=self._hang_up, see=around.see, show=self._show)
         self._guard = Guard(own.tool_timeout_s, own.slow_tool_s, self._slow_tool, self._tool_trouble)
         options = decided_here(options)
-        self._model = TurnsModel(options, connect=around.connect, http_session=around.http, resume=resume)
+        approve = Approval(own.approve_mcp, caller, own.tool_timeout_s, self._tool_trouble)
+        self._model = TurnsModel(
+            options, connect=around.connect, http_session=around.http, resume=resume, approve_mcp=approve
+        )
         self._model.on_turn = self._on_turn
+        show = self._model.show
+        self._conversation = Conversation(caller, hang_up=self._hang_up, see=around.see, show=show)
         self._session: AgentSession[Conversation] | None = None
         self._floor: Floor | None = None
         self._own_vad = options.turn_detection is None
@@ -98,8 +106,8 @@ class VoiceAgent:
         self._utterance = Utterance(
             self._push, self._end_of_turn if self._own_vad else None, silence_s, steady=hears_silence(options)
         )
-        self._ending: Ending | None = None
-        self._over = asyncio.Event()
+        self._departure = Departure(lambda: self.busy)
+        self._goes_on = goes_on
         self._started = asyncio.Event()
         self._wake = asyncio.Event()
         self._group: asyncio.TaskGroup
@@ -123,6 +131,11 @@ class VoiceAgent:
     def usd(self) -> float:
         """What that cost, at list prices."""
         return self._spending.usd
+
+    @property
+    def memory(self) -> llm.ChatContext:
+        """See TurnsModel."""
+        return self._model.memory
 
     @property
     def busy(self) -> bool:
@@ -177,17 +190,7 @@ class VoiceAgent:
 
     async def tell(self, text: str) -> None:
         """Something to know, from the application: it does not make the agent speak."""
-        session = self._model.newest
-        if session is None:
-            return
-        # The API's session is told, not the Agent: its context lacks a call whose tool still works, and
-        # would take it out of the conversation.
-        context = session.chat_ctx.copy()
-        context.add_message(role="system", content=text)
-        try:
-            await session.update_chat_ctx(context)
-        except llm.RealtimeError as e:
-            logger.warning("an agent may not have been told something: %s", e)
+        await self._model.tell(text)
 
     async def speak_language(self, language: str) -> None:
         """The participant hears another language now (BCP-47 tag; empty: not known): the agent speaks it."""
@@ -213,9 +216,18 @@ class VoiceAgent:
 
     def finish(self, reason: Ending) -> None:
         """`run` returns as soon as the session is closed."""
-        if self._ending is None:
-            self._ending = reason
-        self._over.set()
+        self._departure.now(reason)
+
+    def take_leave(self, *, back_soon: bool) -> None:
+        """Says goodbye in one short sentence, or that it will be back in a moment; then `run` returns."""
+        session, floor = self._session, self._floor
+        if session is None or floor is None or not self._started.is_set():
+            self.finish(Ending("left"))
+        elif self._departure.ending is None:
+            self._departure.decide(Ending("left"))
+            words = prompts.BACK_SOON if back_soon else prompts.LEAVING
+            say = partial(session.generate_reply, instructions=words, tool_choice="none")
+            self._spawn(self._departure.with_last_words(floor.interrupt, say))
 
     # The conversation
 
@@ -223,6 +235,7 @@ class VoiceAgent:
         """Opens the session, greets, and works until `finish`."""
         agent = self._agent
         await self._guard.install(agent)
+        guard_hooks(agent, lambda what: self._tell_trouble("agent.failed", what))
         await self.speak_language(self.caller.language)
         session = self._session_of(agent)
         try:
@@ -232,7 +245,7 @@ class VoiceAgent:
         finally:
             self._ears.close()
             await asyncio.shield(self._close(session))
-        return self._ending or Ending("left")
+        return self._departure.ending or Ending("left")
 
     async def _converse(self, session: "AgentSession[Conversation]") -> None:
         """Until the conversation is over."""
@@ -243,7 +256,7 @@ class VoiceAgent:
             waiting, self._waiting = self._waiting, []
             for reply in waiting:
                 self._when_started(reply)
-            await self._over.wait()
+            await self._departure.wait()
             for task in self._tasks:
                 task.cancel()
 
@@ -276,6 +289,9 @@ class VoiceAgent:
 
     def _greet(self, session: "AgentSession[Conversation]") -> None:
         options = self._own
+        if self._goes_on:
+            session.generate_reply(instructions=prompts.BACK, tool_choice="none")
+            return
         if options.disclosure and self._listens:
             session.generate_reply(instructions=prompts.exactly(options.disclosure), tool_choice="none")
         if options.greeting and self._listens:
@@ -283,7 +299,7 @@ class VoiceAgent:
 
     def _when_started(self, reply: Reply) -> None:
         """Makes the agent reply, as soon as it can; not when it is about to end."""
-        if self._ending is not None:
+        if self._departure.ending is not None:
             return
         self._patience.active(monotonic())
         if not self._started.is_set():
@@ -348,12 +364,6 @@ class VoiceAgent:
             self._tell_trouble("agent.filtered", "the API stopped an answer by its content filter")
             self.say(prompts.FILTERED, interrupt=False)
 
-    def _show(self, image: bytes) -> None:
-        """Puts a picture before the model."""
-        if self._model.newest is None:
-            raise RuntimeError("the conversation has not begun")
-        self._model.newest.push_image(image)
-
     # Trouble
 
     def _on_error(self, event: ErrorEvent) -> None:
@@ -372,7 +382,7 @@ class VoiceAgent:
         )
 
     def _slow_tool(self, tool: str) -> None:
-        if self._session is not None and not self._mouth.speaking and self._ending is None:
+        if self._session is not None and not self._mouth.speaking and self._departure.ending is None:
             self._session.generate_reply(instructions=prompts.SLOW_TOOL.format(tool=tool), tool_choice="none")
 
     def _on_budget(self, event: BudgetEvent, detail: str) -> None:
@@ -384,17 +394,17 @@ class VoiceAgent:
     # Time
 
     def _hang_up(self, reason: str) -> None:
-        if self._ending is None:
-            self._ending = Ending("hang_up", reason)
-            self._spawn(self._leave())
+        if self._departure.ending is None:
+            self._departure.decide(Ending("hang_up", reason))
+            self._spawn(self._departure.after_last_words())
 
     def _end_with(self, instructions: str, ending: Ending) -> None:
         """Says something last, then ends."""
 
         def last(session: AgentSession[Conversation], _: Floor) -> None:
             session.generate_reply(instructions=instructions, tool_choice="none")
-            self._ending = ending
-            self._spawn(self._leave())
+            self._departure.decide(ending)
+            self._spawn(self._departure.after_last_words())
 
         self._when_started(last)
 
@@ -403,16 +413,6 @@ class VoiceAgent:
         task = self._group.create_task(work, name=f"voice agent {self.name}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    async def _leave(self) -> None:
-        """Lets what is being said be said, then ends."""
-        deadline = monotonic() + FAREWELL_S
-        quiet = 0
-        # Between a reply's request and its first sound nothing is busy for a moment.
-        while self._floor is not None and quiet < 10 and monotonic() < deadline:
-            quiet = 0 if self._floor.busy else quiet + 1
-            await asyncio.sleep(TICK_S)
-        self._over.set()
 
     async def _watch(self) -> None:
         """Looks at the time: open verdicts, and people who have gone quiet."""
@@ -439,7 +439,7 @@ class VoiceAgent:
 
     def _idle(self, now: float) -> None:
         assert self._floor is not None
-        if self._floor.busy or self._ending is not None:
+        if self._floor.busy or self._departure.ending is not None:
             return
         match self._patience.due(now):
             case "ask":

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import monotonic
 
+from livekit.agents import llm
+
 from parley.agents import Caller
 from parley.core.usage import Tokens
 
@@ -62,6 +64,11 @@ class HybridAgent:
     def usd(self) -> float:
         """What that cost, at list prices."""
         return self._usd + (self._awake.usd if self._awake is not None else 0.0)
+
+    @property
+    def memory(self) -> llm.ChatContext:
+        """See VoiceAgent. Nothing: whoever takes over reads on."""
+        return llm.ChatContext.empty()
 
     def read(self, speaker: str, text: str) -> None:
         """A line of the room's transcript. One that names the agent makes it answer."""
@@ -120,6 +127,13 @@ class HybridAgent:
         self._ending = self._ending or reason
         if self._awake is not None:
             self._awake.finish(reason)
+        self._needed.set()
+
+    def take_leave(self, *, back_soon: bool) -> None:
+        """See VoiceAgent. One that is asleep says nothing."""
+        self._ending = self._ending or Ending("left")
+        if self._awake is not None:
+            self._awake.take_leave(back_soon=back_soon)
         self._needed.set()
 
     async def run(self) -> Ending:

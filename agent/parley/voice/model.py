@@ -1,7 +1,10 @@
 """The plugin's model as a voice agent uses it: its turns are reported, who interrupts is decided here."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
+
+from livekit.agents import llm
 
 from livekit.plugins.openai_realtime import (
     ConversationOptions,
@@ -10,6 +13,8 @@ from livekit.plugins.openai_realtime import (
     ServerVad,
     TurnEvent,
 )
+
+logger = logging.getLogger("parley.voice")
 
 
 class TurnsModel(RealtimeModel):
@@ -23,6 +28,31 @@ class TurnsModel(RealtimeModel):
         session.on("turn", self.on_turn)
         self.newest = session
         return session
+
+    @property
+    def memory(self) -> llm.ChatContext:
+        """What was said and heard so far, and what the tools gave, as the API has it."""
+        return self.newest.chat_ctx if self.newest is not None else llm.ChatContext.empty()
+
+    async def tell(self, text: str) -> None:
+        """Something to know: it makes nobody speak."""
+        session = self.newest
+        if session is None:
+            return
+        # The API's session is told, not the Agent: its context lacks a call whose tool still works, and
+        # would take it out of the conversation.
+        context = session.chat_ctx.copy()
+        context.add_message(role="system", content=text)
+        try:
+            await session.update_chat_ctx(context)
+        except llm.RealtimeError as e:
+            logger.warning("an agent may not have been told something: %s", e)
+
+    def show(self, image: bytes) -> None:
+        """Puts a picture before the model. Raises RuntimeError where there is no session yet."""
+        if self.newest is None:
+            raise RuntimeError("the conversation has not begun")
+        self.newest.push_image(image)
 
 
 def decided_here(options: ConversationOptions) -> ConversationOptions:

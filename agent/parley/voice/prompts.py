@@ -14,6 +14,18 @@ SPENT = (
 )
 STILL_THERE = "The person has been silent for a while. Ask in one short sentence if they are still there."
 GOODBYE = "The person does not answer any more. Say goodbye in one short sentence."
+LEAVING = (
+    "You have to leave now: the service is being restarted. Tell the person so in one short sentence, in the "
+    "language of the conversation, and say goodbye."
+)
+BACK_SOON = (
+    "The conversation pauses now, for a few seconds, while it is taken over. Ask the person in one short "
+    "sentence, in the language of the conversation, to wait a moment. Do not say goodbye."
+)
+BACK = (
+    "The conversation was interrupted for a few seconds, and goes on now. Say in one short sentence that you "
+    "are back, and go on where it stopped. Do not greet the person again."
+)
 READ = "This is what was said in the room before, as far as it was transcribed:\n{lines}"
 ADDRESSED = "You were addressed in the room, with these words: {line}\nAnswer them."
 _LANGUAGE = "\n\nSpeak the language with the tag "

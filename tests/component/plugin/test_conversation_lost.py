@@ -549,7 +549,9 @@ async def test_a_server_that_says_nothing_is_left(realtime: Realtime) -> None:
         assert event.response_id == "resp_2"
 
 
-async def test_a_request_the_server_forgets_fails(realtime: Realtime) -> None:
+async def test_a_request_the_server_forgets_is_made_of_the_next_session_and_then_fails(
+    realtime: Realtime,
+) -> None:
     async def forgetful(server: Server) -> None:
         await server.greet()
         await server.until("response.create")
@@ -559,7 +561,8 @@ async def test_a_request_the_server_forgets_fails(realtime: Realtime) -> None:
     async with on_line(realtime, forgetful, resume=replace(QUICK, reply_timeout_s=0.2)) as line:
         with pytest.raises(llm.RealtimeError, match="timed out"):
             await line.session.generate_reply()
-        assert realtime.attempts == 1
+        assert realtime.attempts == 2
+        assert line.session.counts["stalled"] == 1
         assert not line.session.has_active_generation
 
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from livekit.agents import Agent
+from livekit.agents import Agent, llm
 
 from fakes.room import FakeParticipant, FakeRoom
 from livekit import rtc
@@ -118,12 +118,15 @@ def test_the_order_of_joining_does_not_matter() -> None:
 class FakeAgent:
     """A VoiceAgent that does what the test says."""
 
-    def __init__(self, spec: Any, agent: Agent, caller: Caller, *_: Any, **__: Any) -> None:
+    def __init__(self, spec: Any, agent: Agent, caller: Caller, *_: Any, **more: Any) -> None:
         self.name, self.caller, self.made = spec.name, caller, agent
         self.waiting_s, self.usd, self.tokens = 1.5, 0.25, Tokens(text_out=7)
         self.heard: list[bytes] = []
         self.listened_to = 0
         self.budgets: list[str] = []
+        self.last_words: list[str] = []
+        self.memory = llm.ChatContext.empty()
+        self.goes_on = bool(more.get("goes_on"))
         self.lingers_s = 0.0
         """How long it takes to end."""
         self._result: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
@@ -149,6 +152,10 @@ class FakeAgent:
 
     def heard_by_somebody(self) -> None:
         self.listened_to += 1
+
+    def take_leave(self, *, back_soon: bool) -> None:
+        self.last_words.append("back soon" if back_soon else "goodbye")
+        self.finish(Ending("left"))
 
     def end_for_budget(self, detail: str) -> None:
         self.budgets.append(detail)
@@ -227,8 +234,12 @@ class Stage:
         for one in people:
             if one.identity not in self.room.remote_participants:
                 self.room.join(FakeParticipant(one.identity)).name = one.identity.title()  # type: ignore[attr-defined]
+        before = len(self.room.said("publish"))
         await self.agents.fit(roster(*people))
-        await asyncio.sleep(0)
+        for _ in range(4):
+            await asyncio.sleep(0)  # its task publishes its track
+        if len(self.room.said("publish")) > before:
+            await self.changes.take(0.0)  # who may hear it
 
     async def changed(self) -> None:
         """Waits until the room is to be looked at again."""
@@ -570,7 +581,8 @@ async def test_a_track_that_cannot_be_published_is_tried_again(serve: Serve) -> 
     async with serve() as stage:
         stage.room.local_participant.fail_publish = 1
         await stage.fit(person("ana", "clerk"))
-        assert stage.made == []
+        await stage.changed()
+        assert stage.names == []
         assert stage.notices.events == ["agent.failed"]
         assert stage.freed == ["parley-agent:ana"], "its source is freed"
         await stage.changed()

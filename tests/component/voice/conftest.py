@@ -214,6 +214,7 @@ def play(virtual_time: None) -> Play:
         budgets: tuple[Budget, ...] = (),
         simulated: dict[str, Any] | None = None,
         alone: bool = False,
+        goes_on: bool = False,
         before: Callable[[Stage], None] | None = None,
         **options: Any,
     ) -> AsyncIterator[Stage]:
@@ -255,6 +256,7 @@ def play(virtual_time: None) -> Play:
                 stage.track,
                 all_budgets,
                 silence_s=0.3,
+                goes_on=goes_on,
             )
             if before is not None:
                 before(stage)

@@ -48,6 +48,7 @@ EVERY: dict[str, Any] = {
     "backchannels": ("aha", "d'accord"),
     "tool_timeout_s": 2.5,
     "slow_tool_s": None,
+    "approve_mcp": print,
     "mode": "hybrid",
     "usd": 0.5,
     "model": "gpt-realtime-2",

@@ -325,6 +325,21 @@ def test_a_truncated_reply_is_gone_on_with(talk):
     assert driver.text(driver.respond()["id"]) == "three four"
 
 
+def test_a_call_that_is_approved_is_made(talk):
+    driver = talk(script=[Turn(approval=Approval("shop", "buy", "{}", "bought"))])
+    (request,) = answer(driver)["output"]
+    ids = {"approval_request_id": request["id"], "type": "mcp_approval_response"}
+    driver.send("conversation.item.create", item={**ids, "id": "no", "approve": False})
+    driver.run(1)
+    assert not [event for _, event in driver.events if event["type"].startswith("response.mcp_call.")]
+    driver.send("conversation.item.create", item={**ids, "id": "ok", "approve": True})
+    driver.run(1)
+    kinds = [event["type"] for _, event in driver.events if event["type"].startswith("response.mcp_call.")]
+    assert kinds == ["response.mcp_call.in_progress", "response.mcp_call.completed"]
+    done = [event["item"] for _, event in driver.events if event["type"] == "conversation.item.done"][-1]
+    assert (done["type"], done["output"]) == ("mcp_call", "bought")
+
+
 def test_a_request_for_approval_and_a_call_on_a_server(talk):
     driver = talk(
         script=[

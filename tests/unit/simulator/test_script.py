@@ -76,6 +76,25 @@ def test_another_session_that_hears_the_same_is_another_conversation():
     assert script.take(heard).say == "two"
 
 
+def asked_aloud(session: str, sound: bytes, *before: Line) -> Context:
+    """A question that is known by its sound: every session numbers what it hears anew."""
+    question = Line(USER, f"word-{session}", f"{session}0", is_audio=True, peak=sound)
+    return Context(session, "m", "", (*before, question))
+
+
+def test_a_question_that_is_said_again_in_a_new_session_takes_the_same_turn():
+    script = Script.of([Turn(say="one"), Turn(say="two"), Turn(say="three")])
+    assert script.take(asked_aloud("a", b"sound")).say == "one"
+    assert script.take(asked_aloud("b", b"sound")).say == "one"
+    assert script.take(asked_aloud("c", b"another")).say == "two"
+
+
+def test_a_question_that_was_answered_is_a_new_one_when_it_sounds_the_same():
+    script = Script.of([Turn(say="one"), Turn(say="two")])
+    assert script.take(asked_aloud("a", b"sound")).say == "one"
+    assert script.take(asked_aloud("b", b"sound", Line(AGENT, "one"))).say == "two"
+
+
 def test_a_turn_that_was_not_begun_comes_next(talk, sound):
     tone, quiet = sound
     driver = talk(script=[Turn(say="one"), Turn(say="two")])

@@ -10,13 +10,13 @@ from livekit.agents import llm, utils
 
 from . import replay
 from . import turn_events as turns
-from .conversation import Conversation
 from .errors import RealtimeError
 from .link import AudioUpTo, Event, Hooks, Outgoing
 from .log import logger
 from .mcp import McpCalls
 from .replies import CONTINUE, GO_ON, Message, Resume, after_cut
 from .responses import Request
+from .watching import Watching
 
 _AGAIN_BYTES = 96_000  # of a turn said again, in one append: 2 s
 _NOTES = 32  # results of remote tools, and the characters of each, that a new session is told
@@ -25,7 +25,7 @@ _WORKING_S = 1.0  # ``response.done`` comes at once after the last item, unless 
 _MCP_LIST_S = 10.0  # the first response waits this long for the tools of MCP servers
 
 
-class Continuing(Conversation):
+class Continuing(Watching):
     """The two moments at which a connection changes: `_lost` and `_opening`."""
 
     def _hooks(self) -> Hooks:
@@ -56,6 +56,7 @@ class Continuing(Conversation):
             self._emit_turn(turns.ResponseEnded(active, "incomplete", "connection_lost"))
         for name in ("created", "busy", "mcp"):
             self._not_after(name)
+        self._watch_nothing()
         self._resume_reply(wanted=goes_on and not cancelled)
         if self._delayed is not None:
             handle, request = self._delayed

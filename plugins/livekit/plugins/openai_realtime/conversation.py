@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _EVENTS_MAX = 500  # events that wait for a connection, besides audio
 _SILENT_ATTEMPTS = 2  # a response asked for on connections that say nothing
+_FORGOTTEN = 1  # likewise, where it says other things
 _TRANSCRIBED_S = 10.0  # a transcript that takes longer is not waited for
 _BUSY_S = 2.0  # a response is said to be active, and none is seen to end
 
@@ -62,7 +63,7 @@ class Conversation(StockSession):
         self._calls = 0
         self._resumed = self._retried = False
         self._resuming: str | None = None
-        self._reply_at = self._committed_at = 0.0
+        self._reply_at = self._committed_at = self._heard_at = 0.0
         self._delayed: tuple[asyncio.TimerHandle, Request] | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._outside: set[str] = set()
@@ -117,15 +118,20 @@ class Conversation(StockSession):
         return request.payload()
 
     def _unanswered(self, request: Request) -> None:
-        if not self._answered_since and request.attempts <= _SILENT_ATTEMPTS:
-            # Not one event since it was sent: the path is dead, and the next connection asks again.
-            self._link.fail(ConnectionLost(reason="the server says nothing"))
+        if request.attempts <= (_FORGOTTEN if self._answered_since else _SILENT_ATTEMPTS):
+            # The session is dead, or has forgotten it: the next one asks again.
+            self._stalled("no response was created" if self._answered_since else "the server says nothing")
             return
         logger.warning("a response was asked for, and none was created")
         if self._responses.withdraw(request.event_id):
             self._discard_response(request.event_id)
         self._give_up_request(request, "generate_reply timed out.")
         self._pump()
+
+    def _stalled(self, reason: str) -> None:
+        """The session does not work any more, whatever its connection does: another one takes its place."""
+        self.counts["stalled"] += 1
+        self._link.fail(ConnectionLost(reason=reason))
 
     def _give_up_request(self, request: Request, message: str, code: str | None = None) -> None:
         self._fail_response(request.event_id, message, code)

@@ -89,6 +89,11 @@ class McpCalls:
         """``mcp_list_tools.completed`` or ``.failed``."""
         self._listing = max(0, self._listing - 1)
 
+    @property
+    def working(self) -> bool:
+        """Whether a call runs, or waits to be approved."""
+        return bool(self._running)
+
     def stop_waiting(self) -> None:
         """The lists take too long."""
         self._listing = 0

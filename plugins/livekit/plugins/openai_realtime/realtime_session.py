@@ -41,7 +41,7 @@ class RealtimeSession(Receiving):
 
     Attributes:
         counts: how often something happened that is no error: ``connections_lost``, ``rotations``,
-            ``replies_resumed``, ``responses_retried``, and the API's codes that are swallowed.
+            ``replies_resumed``, ``responses_retried``, ``stalled``, and the API's codes that are swallowed.
     """
 
     def __init__(self, model: RealtimeModel, *, turn_detection_disabled: bool = False) -> None:
@@ -74,6 +74,7 @@ class RealtimeSession(Receiving):
             if self._log.push(pcm, keep_s=self._silence_kept_s()) and first:
                 logger.warning("there is no connection for the user's audio: dropping the oldest")
         self._link.send(AudioUpTo(self._log.end))
+        self._watch_audio()
 
     def _silence_kept_s(self) -> float | None:
         """Without speech, only what a dead connection may have swallowed is worth keeping."""

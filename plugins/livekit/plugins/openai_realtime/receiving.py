@@ -14,6 +14,7 @@ from .link import Event
 from .log import logger
 from .replies import Message
 from .replying import Replying
+from .watching import is_probe
 
 _LIVEKIT_ITEMS = ("message", "function_call", "function_call_output")
 _BENIGN = ("response_cancel_not_active", "input_audio_buffer_commit_empty")
@@ -30,8 +31,9 @@ class Receiving(Replying):
         if self._closing:
             return
         self._answered_since = True
+        self._heard_at = asyncio.get_running_loop().time()
         if "response_id" in event:
-            self._reply_at = asyncio.get_running_loop().time()
+            self._reply_at = self._heard_at
         self.emit("openai_server_event_received", event)
         if self._is_out_of_band(event):
             return
@@ -88,6 +90,8 @@ class Receiving(Replying):
         if known != item_id:
             self._ours[item_id], self._theirs[known] = known, item_id
             return
+        if self._options.answers_turns:
+            self._watch_turn(item_id)
         self._emit_turn(turns.TurnCommitted(item_id))
 
     def _on_timeout(self, event: Event) -> None:
@@ -179,6 +183,8 @@ class Receiving(Replying):
         body = event.get("error")
         error = from_error_event(body if isinstance(body, dict) else {})
         code, event_id = error.code or "", error.event_id
+        if is_probe(event_id):
+            return
         if error.fatal_to_session and (isinstance(error, SessionExpired) or not error.retryable):
             raise error
         if code in _BENIGN or _REFUSED_TRUNCATION in error.message:

@@ -31,6 +31,7 @@ class Replying(Continuing):
         if request is not None:
             self._not_after("created")
         self._utterances.unanswered = None
+        self._watch_reply()
         self._emit_turn(turns.ResponseStarted(response["id"]))
         if event_id is not None and event_id == self._resuming and self._generating is not None:
             self._resuming = None

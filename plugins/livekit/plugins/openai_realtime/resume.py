@@ -41,7 +41,11 @@ class ResumeOptions:
     summarise_timeout_s: float = 5.0
     """Then the first sentences are taken all the same."""
     reply_timeout_s: float = 10.0
-    """Seconds a ``response.create`` that was sent may go unanswered."""
+    """Seconds a ``response.create`` that was sent, or the user's audio, may go without any sign that the
+    server works. The session is then taken for stalled and replaced."""
+    stall_s: float = 30.0
+    """Seconds without an event of a response that was created and is not done: the model may think for so
+    long. The session is then taken for stalled, too. Ten times as long while remote tools are called."""
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
