@@ -16,7 +16,8 @@ from livekit.rtc.participant import UnpublishTrackError
 
 from livekit import rtc
 from parley.core.framing import RATE_HZ
-from parley.media.playout import FRAME_S, Playout, PlayoutPolicy
+from parley.media.frames import FRAME_S
+from parley.media.playout import Playout, PlayoutPolicy
 from parley.metrics import Metrics
 
 from .native import NativeLayer

@@ -9,6 +9,8 @@ import pytest
 from fakes.native import FakeLayer
 from fakes.room import FakeRoom
 from livekit import rtc
+from parley.core.lag import LagPolicy
+from parley.media.playout import Playout, PlayoutPolicy
 from parley.metrics import Metrics
 from parley.room.track_output import DWELL_S, LEAD_S, REST_S, Player, TrackOutput
 
@@ -41,7 +43,9 @@ class Stage:
         self.output = self.track("parley:ana:fr", self.layer)
 
     def track(self, name: str, layer: FakeLayer) -> TrackOutput:
-        output = TrackOutput(self.player, name, layer, self.metrics)  # type: ignore[arg-type]
+        # Frames of one value each stand for speech: they are told apart only at their own speed.
+        queue = Playout(PlayoutPolicy(lag=LagPolicy(most_speed=1.0)))
+        output = TrackOutput(self.player, name, layer, self.metrics, queue)  # type: ignore[arg-type]
         track = output._track
         track.mute = lambda: self.muting.append((self.now, "mute"))  # type: ignore[method-assign]
         track.unmute = lambda: self.muting.append((self.now, "unmute"))  # type: ignore[method-assign]
