@@ -62,6 +62,11 @@ class Playout:
         return self._next_due is not None
 
     @property
+    def next_due(self) -> float | None:
+        """When the next frame is to be played; None while it rests."""
+        return self._next_due
+
+    @property
     def waiting_s(self) -> float:
         """Seconds of audio that have not been played."""
         return len(self._frames) * FRAME_S + (len(self._held) + len(self._partial)) / BYTES_PER_S

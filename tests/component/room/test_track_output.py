@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -12,7 +12,9 @@ from livekit import rtc
 from parley.core.lag import LagPolicy
 from parley.media.playout import Playout, PlayoutPolicy
 from parley.metrics import Metrics
-from parley.room.track_output import DWELL_S, LEAD_S, REST_S, Player, TrackOutput
+from parley.room.line import REST_S
+from parley.room.outlet import DWELL_S, LEAD_S
+from parley.room.track_output import Player, TrackOutput
 
 pytestmark = pytest.mark.looptime
 
@@ -28,6 +30,14 @@ def played(layer: FakeLayer) -> list[int]:
     """The audible frames that were handed over, in order."""
     values = [int.from_bytes(layer.pcm[i : i + 2], "little") for i in range(0, len(layer.pcm), FRAME)]
     return [value - 1000 for value in values if value]
+
+
+def tell_time(monkeypatch: pytest.MonkeyPatch, late: Callable[[], float] = lambda: 0.0) -> None:
+    """The room's clock is the loop's, which is virtual."""
+    for module in ("line", "outlet", "track_output"):
+        monkeypatch.setattr(
+            f"parley.room.{module}.monotonic", lambda: asyncio.get_running_loop().time() + late()
+        )
 
 
 class Stage:
@@ -46,7 +56,7 @@ class Stage:
         # Frames of one value each stand for speech: they are told apart only at their own speed.
         queue = Playout(PlayoutPolicy(lag=LagPolicy(most_speed=1.0)))
         output = TrackOutput(self.player, name, layer, self.metrics, queue)  # type: ignore[arg-type]
-        track = output._track
+        track = output.outlet.track
         track.mute = lambda: self.muting.append((self.now, "mute"))  # type: ignore[method-assign]
         track.unmute = lambda: self.muting.append((self.now, "unmute"))  # type: ignore[method-assign]
         return output
@@ -67,7 +77,7 @@ class Stage:
 
 @pytest.fixture
 async def stage(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
-    monkeypatch.setattr("parley.room.track_output.monotonic", lambda: asyncio.get_running_loop().time())
+    tell_time(monkeypatch)
     stage = Stage()
     yield stage
     if stage.playing is not None:
@@ -224,9 +234,7 @@ async def test_tracks_do_not_disturb_each_other(stage: Stage) -> None:
 async def test_a_stalled_loop_loses_no_audio(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     await stage.start()
     late = 0.0
-    monkeypatch.setattr(
-        "parley.room.track_output.monotonic", lambda: asyncio.get_running_loop().time() + late
-    )
+    tell_time(monkeypatch, lambda: late)
     await asyncio.sleep(1)
     stage.output.push(b"".join(map(audible, range(200))))
     await asyncio.sleep(1)
@@ -236,7 +244,7 @@ async def test_a_stalled_loop_loses_no_audio(stage: Stage, monkeypatch: pytest.M
 
 
 async def test_the_public_api_plays_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("parley.room.track_output.monotonic", lambda: asyncio.get_running_loop().time())
+    tell_time(monkeypatch)
     captured: list[bytes] = []
 
     async def capture_frame(self: rtc.AudioSource, frame: rtc.AudioFrame) -> None:
