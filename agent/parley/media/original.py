@@ -59,6 +59,8 @@ class Original:
     def take(self) -> Samples | None:
         """The next frame, float32[480] in units of int16; None where nothing has come."""
         self.silent_s += FRAME_S
+        if self._gap:
+            self._keep(2 * FRAME_BYTES)  # what came before it could be heard is late
         if len(self._held) < FRAME_BYTES:
             return self._end()
         frame = np.frombuffer(bytes(self._held[:FRAME_BYTES]), np.int16).astype(np.float32)

@@ -47,6 +47,7 @@ class Playout:
         self._partial = bytearray()
         self._next_due: float | None = None
         self._silent_run = 0
+        self._began = False
         self._margin_s = self._policy.margin_s
         self._starved = 0
         self.silent_s = 0.0
@@ -107,6 +108,7 @@ class Playout:
         """Ends playing until audible audio is pushed again. Leading silence of that is not played."""
         self._next_due = None
         self._silent_run = 0
+        self._began = False
         self._starved = 0
 
     def clear(self) -> float:
@@ -135,22 +137,23 @@ class Playout:
         lag, dropped = self._policy.lag, 0
         while (excess := len(self._frames) - round(lag.most_s / FRAME_S)) > 0:
             pause = round(lag.pause_s / FRAME_S)
+            fresh = not self._began or self._silent_run >= pause
             start, end = given_up(
                 [peak for _, peak in self._frames],
                 excess,
                 silent=self._policy.silent_peak,
                 pause=pause,
                 within=_CUT_WITHIN,
-                fresh=not self._held and (self._next_due is None or self._silent_run >= pause),
+                fresh=fresh,
             )
-            self._cut(start, end)
+            self._cut(start, end, inside=self._audible(self._frames[start - 1]) if start else not fresh)
             dropped += end - start
         return dropped * FRAME_S
 
-    def _cut(self, start: int, end: int) -> None:
-        """Takes frames [start, end) out; where that is inside speech, the seam is faded over."""
+    def _cut(self, start: int, end: int, *, inside: bool) -> None:
+        """Takes frames [start, end) out; where that begins `inside` speech, the seam is faded over."""
         taken = [self._frames.popleft() for _ in range(end)]
-        if self._frames and self._audible(taken[start - 1] if start else taken[0]):
+        if self._frames and inside:
             frame, peak = self._frames.popleft()
             seam = faded(np.frombuffer(taken[start][0], np.int16), np.frombuffer(frame, np.int16))
             self._frames.appendleft((seam.tobytes(), peak))
@@ -174,6 +177,7 @@ class Playout:
             frame = self._speech()
             if frame is not None:
                 self._silent_run = 0
+                self._began = True
                 self.silent_s = 0.0
                 return frame
             if not self._frames:

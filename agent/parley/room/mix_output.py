@@ -94,6 +94,11 @@ class MixLine(Line):
         if not self.needed:
             self._resting.set()
 
+    def rest(self) -> None:
+        """The clock stops: whatever is heard next begins undimmed."""
+        self.settle()
+        self._duck.gain = 1.0
+
     def close(self) -> None:
         """Nobody hears it any more, in no mix."""
         self._mixes.remove(self)
@@ -104,6 +109,7 @@ class MixOriginal:
 
     def __init__(self, mixes: "Mixes", metrics: Metrics) -> None:
         self.voice = Original()
+        self._counted_s = 0.0
         self._mixes = mixes
         self._metrics = metrics
 
@@ -121,14 +127,14 @@ class MixOriginal:
         self, pcm: bytes, at: float, speaking: bool, pre_roll: Sequence[bytes], voiced_s: float = 0.0
     ) -> None:
         """See Hearer. What was captured before is not played: it would be late for ever."""
-        before = self.voice.dropped_s
         self.voice.push(pcm, speaking=speaking)
         if self.playing:
             self._mixes.wake(START_S)
         elif not self._mixes.playing:
             self.voice.forget()
-        if self.voice.dropped_s > before:
-            self._metrics.dropped("original", self.voice.dropped_s - before)
+        if self.voice.dropped_s > self._counted_s:
+            self._metrics.dropped("original", self.voice.dropped_s - self._counted_s)
+            self._counted_s = self.voice.dropped_s
 
     def close(self) -> None:
         """The microphone is gone."""
@@ -277,7 +283,7 @@ class Mixes:
         if any(voice.playing for voice in voices):
             return False
         for line in self._lines:
-            line.settle()
+            line.rest()
         for original in self._originals:
             original.voice.forget()
         self._next_due = None

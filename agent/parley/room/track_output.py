@@ -120,19 +120,20 @@ class DuckedTrack(TrackOutput):
         self, player: "Player", name: str, layer: NativeLayer | None, metrics: Metrics, duck_db: float
     ) -> None:
         self._ducked = DuckedPlayout(duck_db)
+        self._counted_s = 0.0
         super().__init__(player, name, layer, metrics, self._ducked)
 
     def hear(
         self, pcm: bytes, at: float, speaking: bool, pre_roll: Sequence[bytes], voiced_s: float = 0.0
     ) -> None:
         """See Hearer. What was captured before is not played: it would be late for ever."""
-        original = self._ducked.original
-        before = original.dropped_s
         self._ducked.hear(pcm, self._heard_from, speaking=speaking)
         if self._ducked.playing:
             self._player.add(self)
-        if original.dropped_s > before:
-            self._metrics.dropped("original", original.dropped_s - before)
+        dropped_s = self._ducked.original.dropped_s
+        if dropped_s > self._counted_s:
+            self._metrics.dropped("original", dropped_s - self._counted_s)
+            self._counted_s = dropped_s
 
     def _heard_from(self) -> float:
         return self.ready(monotonic())

@@ -185,6 +185,36 @@ async def test_an_original_is_undimmed_for_some_and_ducked_for_others(stage: Sta
     assert np.count_nonzero(ben == 1000) > 100 * FRAME, "before and after it"
 
 
+async def test_after_all_was_silent_the_original_begins_undimmed(stage: Stage) -> None:
+    await stage.start()
+    original = stage.mixes.original()
+    line = stage.mixes.line(under=original, duck_db=-20.0)
+    (await stage.listener("ben")).hears({line: 1.0})
+    await asyncio.sleep(1)
+    line.push(level(50, 50))
+    await asyncio.sleep(3)
+    assert stage.muting["ben"][-1] == "mute"
+    before = len(stage.heard("ben"))
+    await stage.speak(original, 1000, 50)
+    heard = stage.heard("ben")[before:]
+    begins = np.flatnonzero(heard)[0]
+    assert (heard[begins + 60 : begins + 10 * FRAME] == 1000).all()
+
+
+async def test_a_burst_of_a_microphone_does_not_stay_in_the_mix(stage: Stage) -> None:
+    await stage.start()
+    original = stage.mixes.original()
+    (await stage.listener("eve")).hears({original: 1.0})
+    await asyncio.sleep(1)
+    await stage.speak(original, 1000, 20)
+    for _ in range(5):
+        original.hear(level(1000, 1), 0.0, True, ())
+    await stage.speak(original, 1000, 2)
+    assert original.voice.waiting_s <= 0.04
+    counted = {"where": "original"}
+    assert stage.metrics.registry.get_sample_value("parley_audio_dropped_seconds_total", counted)
+
+
 async def test_the_original_of_a_silent_microphone_keeps_nothing_awake(stage: Stage) -> None:
     await stage.start()
     original = stage.mixes.original()

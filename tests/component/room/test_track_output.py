@@ -200,6 +200,38 @@ async def test_more_than_may_wait_is_dropped_and_counted(stage: Stage) -> None:
     assert dropped == pytest.approx(10.0)
 
 
+async def test_what_is_given_up_is_told_and_is_a_whole_phrase(stage: Stage) -> None:
+    await stage.start()
+    await asyncio.sleep(1)
+    told: list[float] = []
+    stage.output.on_dropped = told.append
+    for n in range(5):
+        stage.output.push(audible(n) * 400 + bytes(FRAME) * 50)
+    assert told == pytest.approx([9.0, 9.0])
+    stage.output.release()
+    await stage.output.played()
+    assert set(played(stage.layer)) == {2, 3, 4}
+
+
+async def test_lag_that_was_made_up_for_is_counted(stage: Stage) -> None:
+    await stage.start()
+    output = TrackOutput(stage.player, "parley:ana:de", FakeLayer(), stage.metrics)  # type: ignore[arg-type]
+    await output.publish(stage.room)  # type: ignore[arg-type]
+    await asyncio.sleep(1)
+    output.push(audible(0) * 200 + bytes(FRAME) * 55)
+    output.push(audible(1) * 200)
+    output.release()
+    await output.played()
+    recovered = [
+        stage.metrics.registry.get_sample_value("parley_lag_recovered_seconds_total", {"by": by})
+        for by in ("silence", "speed")
+    ]
+    assert recovered[0] == pytest.approx(1.0, abs=0.1)
+    assert recovered[1] is not None
+    assert 0.5 < recovered[1] < 2
+    await output.unpublish(stage.room)  # type: ignore[arg-type]
+
+
 async def test_the_time_from_wire_to_track_is_measured_once_a_burst(stage: Stage) -> None:
     await stage.start()
     await asyncio.sleep(1)

@@ -130,6 +130,17 @@ def test_a_burst_is_shortened_to_what_may_wait_oldest_first_and_without_a_click(
     assert np.abs(np.diff(heard)).max() <= 1.2 * steepest
 
 
+def test_a_microphone_that_is_ahead_is_kept_in_time() -> None:
+    frames, original = cut(tone(200, 9000, 12)), Original()
+    for tick in range(4):
+        for frame in frames[3 * tick : 3 * tick + 3]:
+            original.push(frame)
+        assert original.take() is not None
+        original.settle()
+        assert original.waiting_s <= FRAME_S
+    assert original.dropped_s == pytest.approx(12 * FRAME_S - 4 * FRAME_S - FRAME_S)
+
+
 def test_frames_of_any_length_are_taken() -> None:
     samples = tone(200, 9000, 50)
     pcm, original, out = samples.tobytes(), Original(), []

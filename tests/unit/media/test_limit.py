@@ -76,6 +76,17 @@ def test_gains_are_those_of_the_listener() -> None:
     assert (frame == 700).all()
 
 
+def test_what_a_listener_hears_changes_without_a_click() -> None:
+    bus = Bus()
+    voices = {"a": np.full(480, 10_000, np.float32), "b": np.full(480, -10_000, np.float32)}
+    out = [bus.mixed(voices, [("x", {"a": 1.0})])[0]]
+    out += [bus.mixed(voices, [("x", {"b": 1.0})])[0] for _ in range(2)]
+    heard = np.concatenate(out).astype(int)
+    assert (heard[:480] == 10_000).all()
+    assert (heard[960:] == -10_000).all()
+    assert np.abs(np.diff(heard)).max() <= 43
+
+
 def test_nobody_speaks_and_nobody_listens() -> None:
     assert not Bus().mixed({}, [("x", {"a": 1.0})]).any()
     assert Bus().mixed({"a": np.ones(480, np.float32)}, []).shape == (0, 480)
