@@ -310,6 +310,8 @@ async def test_a_ducked_track_carries_both_and_rests(stage: Stage) -> None:
     async with asyncio.timeout(2):
         await output.played()
     assert not speaking.done(), "the translation was played; the speaker goes on"
+    output.push(level(0, 50))
+    assert output.waiting_s == 0, "silence is not played for itself"
     await speaking
     await stage.speak(output, 0, 60)
     assert said == ["mute", "unmute", "mute"]

@@ -174,6 +174,17 @@ def test_the_gain_moves_on_through_silence() -> None:
     assert frame == pytest.approx(100)
 
 
+def test_after_it_rested_the_original_begins_undimmed() -> None:
+    playout = DuckedPlayout(DB)
+    loud = np.full(FRAME_SAMPLES, 9000, np.int16).tobytes()
+    play([loud] * 50, {10: np.full(20 * FRAME_SAMPLES, 40, np.int16).tobytes()}, 30, playout)
+    playout.rest()
+    for _ in range(2):
+        playout.hear(loud, lambda: 9.0, speaking=True)
+    frame = playout.due(9.05)[1]
+    assert frame == loud
+
+
 def test_after_it_rested_the_original_begins_with_what_comes_next() -> None:
     playout = DuckedPlayout(DB)
     first, second = (np.full(FRAME_SAMPLES, value, np.int16).tobytes() for value in (5000, 6000))

@@ -59,6 +59,11 @@ def test_a_sudden_peak_anywhere_in_a_frame_stays_below_the_ceiling() -> None:
         assert np.abs(through(samples).astype(int)).max() <= CEILING
 
 
+def test_a_peak_that_could_not_be_prepared_for_is_rounded_off() -> None:
+    out = through(tone(300, 1.1 * CEILING, 1, phase=np.pi / 2))
+    assert len(set(out[:8].tolist())) > 4, "a clipped one would be flat"
+
+
 def test_one_listener_is_not_turned_down_for_another() -> None:
     bus = Bus()
     loud = np.full(480, 30_000, np.float32)
