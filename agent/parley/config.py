@@ -36,11 +36,13 @@ class Translation(_Group):
 
     model: str = Field("gpt-realtime-translate", min_length=1)
     """The translation model, by the API's name."""
-    original: Literal["keep", "mute"] = "keep"
-    """What becomes of the original voice for those who hear a translation: it stays as it is, or LiveKit's
-    server takes it from them until the translation ends or fails."""
-    layout: Literal["per_speaker"] = "per_speaker"
-    """One track per speaker and language."""
+    original: Literal["keep", "mute", "duck"] = "keep"
+    """What becomes of the original voice for those who hear a translation: it stays as it is, is taken from
+    them, or is mixed under the translation."""
+    duck_db: float = Field(-18.0, ge=-60, le=0, allow_inf_nan=False)
+    """Gain of the original while its translation plays, in dB, where it is mixed under it."""
+    layout: Literal["per_speaker", "per_listener"] = "per_speaker"
+    """One track per speaker and language, or one mixed track per listener."""
     mode: Literal["simultaneous"] = "simultaneous"
     """Translated while it is said."""
     idle_s: float = Field(30.0, ge=1, le=600)

@@ -46,6 +46,9 @@ class Metrics:
         self._dropped = Counter(
             "parley_audio_dropped_seconds", "Audio dropped to stay within a bound", ["where"], registry=r
         )
+        self._recovered = Counter(
+            "parley_lag_recovered_seconds", "Lag that playout made up for", ["by"], registry=r
+        )
         self._cost = Counter("parley_cost_usd", "Cost at list prices", ["kind"], registry=r)
         self._tokens = Counter("parley_tokens", "Tokens used", ["kind", "direction"], registry=r)
         self.ear_voice_span = Histogram(
@@ -83,6 +86,9 @@ class Metrics:
                 metric.labels(kind)
         for direction in DIRECTIONS:
             self._tokens.labels("voice_agent", direction)
+        self._dropped.labels("original")
+        for by in ("silence", "speed"):
+            self._recovered.labels(by)
         for where in ("ingress", "session", "playout"):
             self._dropped.labels(where)
             self._queue.labels(where)
@@ -132,8 +138,13 @@ class Metrics:
         self._received.labels(kind).inc(duration_s)
 
     def dropped(self, where: str, duration_s: float) -> None:
-        """Audio was dropped in `where`: ingress, session or playout."""
+        """Audio was dropped in `where`: ingress, session, playout or original."""
         self._dropped.labels(where).inc(duration_s)
+
+    def recovered(self, silence_s: float, speed_s: float) -> None:
+        """Lag was made up for: by silence that was left out, by speech that was played faster."""
+        self._recovered.labels("silence").inc(silence_s)
+        self._recovered.labels("speed").inc(speed_s)
 
     def waiting(self, where: str, duration_s: float) -> None:
         """Audio that waits in `where` at this moment."""

@@ -28,9 +28,12 @@ from livekit.plugins.openai_realtime.options import TranslationOptions
 from livekit.plugins.openai_realtime.translation import TranslationProtocol
 from parley.core.framing import RATE_HZ
 from parley.demo.speech import Utterance, countable_words, render
+from parley.media.bus import Bus
+from parley.media.frames import FRAME_SAMPLES
 from parley.media.gate import PhraseGate
 from parley.media.playout import Playout
 from parley.media.resample import Resampler24To16
+from parley.media.stretch import LOOKAHEAD_BYTES, Squeeze
 from parley.media.vad import SpeechProbability
 
 _RUN_S = 0.15
@@ -132,6 +135,8 @@ def rows() -> list[Row]:
         Row("VAD model alone, 32 ms", 32, lambda: model.predict(window)),
         Row("gate, 100 ms", 100, decide),
         Row("playout, 200 ms in and out", 200, _playing(block)),
+        Row("speech played faster, 200 ms in", 200, _squeezing(block)),
+        Row("mixing 10 voices for 10, 20 ms", 20, _mixing()),
         Row("encode append, 200 ms", 200, append, stock_append, "json.dumps"),
         Row(
             "decode delta, 200 ms", 200, lambda: protocol.receive_text(delta), stock_delta, "json, AudioFrame"
@@ -151,6 +156,25 @@ def _playing(block: bytes) -> Step:
             now += 0.02
 
     return play
+
+
+def _squeezing(block: bytes) -> Step:
+    squeeze, held = Squeeze(), bytearray()
+
+    def take() -> None:
+        held.extend(block)
+        while len(held) >= LOOKAHEAD_BYTES:
+            squeeze.take(held, 1.35)
+
+    return take
+
+
+def _mixing() -> Step:
+    rng = np.random.default_rng(1)
+    voices = {i: rng.normal(0, 2000, FRAME_SAMPLES).astype(np.float32) for i in range(10)}
+    listeners = [(i, {voice: 1.0 for voice in voices if voice != i}) for i in range(10)]
+    bus = Bus()
+    return lambda: bus.mixed(voices, listeners)
 
 
 def main() -> int:

@@ -4,7 +4,7 @@ from collections import deque
 
 from parley.core.framing import BYTES_PER_S
 
-from .playout import FRAME_BYTES, FRAME_S, SILENCE
+from .frames import FRAME_BYTES, FRAME_S, SILENCE
 
 MARGIN_S = 0.01
 """How long the first audio of a reply waits, so that what follows may be this late."""

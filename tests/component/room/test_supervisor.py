@@ -275,7 +275,7 @@ async def test_a_new_sid_after_a_reconnect_is_in_the_next_table(room: FakeRoom, 
         await room.until(attached(room, ("ana", "fr")))
         (running,) = supervisor._translations.all
         assert running.output is not None
-        publication = running.output._publication
+        publication = running.output.outlet._publication
         assert publication is not None
         publication.sid = "TR_new"  # type: ignore[misc]
         tables = len(room.said("permit"))

@@ -2,15 +2,19 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
 from fakes.native import FakeLayer
 from fakes.room import FakeRoom
 from livekit import rtc
+from parley.core.lag import LagPolicy
+from parley.media.playout import Playout, PlayoutPolicy
 from parley.metrics import Metrics
-from parley.room.track_output import DWELL_S, LEAD_S, REST_S, Player, TrackOutput
+from parley.room.line import REST_S
+from parley.room.outlet import DWELL_S, LEAD_S
+from parley.room.track_output import Player, TrackOutput
 
 pytestmark = pytest.mark.looptime
 
@@ -28,6 +32,14 @@ def played(layer: FakeLayer) -> list[int]:
     return [value - 1000 for value in values if value]
 
 
+def tell_time(monkeypatch: pytest.MonkeyPatch, late: Callable[[], float] = lambda: 0.0) -> None:
+    """The room's clock is the loop's, which is virtual."""
+    for module in ("line", "outlet", "track_output"):
+        monkeypatch.setattr(
+            f"parley.room.{module}.monotonic", lambda: asyncio.get_running_loop().time() + late()
+        )
+
+
 class Stage:
     """One track, its clock, and what happens to it."""
 
@@ -41,8 +53,10 @@ class Stage:
         self.output = self.track("parley:ana:fr", self.layer)
 
     def track(self, name: str, layer: FakeLayer) -> TrackOutput:
-        output = TrackOutput(self.player, name, layer, self.metrics)  # type: ignore[arg-type]
-        track = output._track
+        # Frames of one value each stand for speech: they are told apart only at their own speed.
+        queue = Playout(PlayoutPolicy(lag=LagPolicy(most_speed=1.0)))
+        output = TrackOutput(self.player, name, layer, self.metrics, queue)  # type: ignore[arg-type]
+        track = output.outlet.track
         track.mute = lambda: self.muting.append((self.now, "mute"))  # type: ignore[method-assign]
         track.unmute = lambda: self.muting.append((self.now, "unmute"))  # type: ignore[method-assign]
         return output
@@ -63,7 +77,7 @@ class Stage:
 
 @pytest.fixture
 async def stage(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
-    monkeypatch.setattr("parley.room.track_output.monotonic", lambda: asyncio.get_running_loop().time())
+    tell_time(monkeypatch)
     stage = Stage()
     yield stage
     if stage.playing is not None:
@@ -186,6 +200,38 @@ async def test_more_than_may_wait_is_dropped_and_counted(stage: Stage) -> None:
     assert dropped == pytest.approx(10.0)
 
 
+async def test_what_is_given_up_is_told_and_is_a_whole_phrase(stage: Stage) -> None:
+    await stage.start()
+    await asyncio.sleep(1)
+    told: list[float] = []
+    stage.output.on_dropped = told.append
+    for n in range(5):
+        stage.output.push(audible(n) * 400 + bytes(FRAME) * 50)
+    assert told == pytest.approx([9.0, 9.0])
+    stage.output.release()
+    await stage.output.played()
+    assert set(played(stage.layer)) == {2, 3, 4}
+
+
+async def test_lag_that_was_made_up_for_is_counted(stage: Stage) -> None:
+    await stage.start()
+    output = TrackOutput(stage.player, "parley:ana:de", FakeLayer(), stage.metrics)  # type: ignore[arg-type]
+    await output.publish(stage.room)  # type: ignore[arg-type]
+    await asyncio.sleep(1)
+    output.push(audible(0) * 200 + bytes(FRAME) * 55)
+    output.push(audible(1) * 200)
+    output.release()
+    await output.played()
+    recovered = [
+        stage.metrics.registry.get_sample_value("parley_lag_recovered_seconds_total", {"by": by})
+        for by in ("silence", "speed")
+    ]
+    assert recovered[0] == pytest.approx(1.0, abs=0.1)
+    assert recovered[1] is not None
+    assert 0.5 < recovered[1] < 2
+    await output.unpublish(stage.room)  # type: ignore[arg-type]
+
+
 async def test_the_time_from_wire_to_track_is_measured_once_a_burst(stage: Stage) -> None:
     await stage.start()
     await asyncio.sleep(1)
@@ -220,9 +266,7 @@ async def test_tracks_do_not_disturb_each_other(stage: Stage) -> None:
 async def test_a_stalled_loop_loses_no_audio(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     await stage.start()
     late = 0.0
-    monkeypatch.setattr(
-        "parley.room.track_output.monotonic", lambda: asyncio.get_running_loop().time() + late
-    )
+    tell_time(monkeypatch, lambda: late)
     await asyncio.sleep(1)
     stage.output.push(b"".join(map(audible, range(200))))
     await asyncio.sleep(1)
@@ -232,7 +276,7 @@ async def test_a_stalled_loop_loses_no_audio(stage: Stage, monkeypatch: pytest.M
 
 
 async def test_the_public_api_plays_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("parley.room.track_output.monotonic", lambda: asyncio.get_running_loop().time())
+    tell_time(monkeypatch)
     captured: list[bytes] = []
 
     async def capture_frame(self: rtc.AudioSource, frame: rtc.AudioFrame) -> None:

@@ -19,7 +19,7 @@ from parley.agents import Caller, Registry
 from parley.config import VoiceAgent as Defaults
 from parley.core.transcript import Segment
 from parley.core.usage import Budget
-from parley.media.playout import FRAME_S, SILENCE
+from parley.media.frames import FRAME_S, SILENCE
 from parley.media.speech import SpeechPlayout
 from parley.metrics import Metrics
 from parley.simulator import SessionRecord, Simulator, SimulatorOptions, Turn, word_sound

@@ -17,6 +17,7 @@ PROMISED = {
     "parley_audio_sent_seconds_total": ("counter", {"kind"}),
     "parley_audio_received_seconds_total": ("counter", {"kind"}),
     "parley_audio_dropped_seconds_total": ("counter", {"where"}),
+    "parley_lag_recovered_seconds_total": ("counter", {"by"}),
     "parley_cost_usd_total": ("counter", {"kind"}),
     "parley_tokens_total": ("counter", {"kind", "direction"}),
     "parley_ear_voice_span_seconds": ("histogram", set()),

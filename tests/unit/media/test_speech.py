@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from parley.media.playout import FRAME_BYTES, FRAME_S, SILENCE
+from parley.media.frames import FRAME_BYTES, FRAME_S, SILENCE
 from parley.media.speech import MARGIN_S, SpeechPlayout
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from livekit import rtc
 from parley.core.transcript import Segment
-from parley.media.playout import FRAME_BYTES, FRAME_S
+from parley.media.frames import FRAME_BYTES, FRAME_S
 from parley.media.speech import SpeechPlayout
 from parley.voice.lines import Lines
 from parley.voice.mouth import Mouth

@@ -9,7 +9,7 @@ import pytest
 from livekit.agents.voice.io import PlaybackFinishedEvent, PlaybackStartedEvent
 
 from parley.core.transcript import Segment
-from parley.media.playout import FRAME_S
+from parley.media.frames import FRAME_S
 from parley.media.speech import SpeechPlayout
 from parley.voice.lines import Lines
 from parley.voice.mouth import MOST_S, Hold, Mouth
