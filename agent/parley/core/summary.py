@@ -64,6 +64,11 @@ class Record:
         self._events: deque[tuple[float, str, str | None, str | None, str]] = deque(maxlen=MOST_EVENTS)
         self._estimate = Running(talk or Talk(), models or Models(prices=accounts.prices))
 
+    @property
+    def served(self) -> bool:
+        """Whether anybody has ever been there."""
+        return bool(self._people)
+
     # What happens
 
     def present(self, identity: str, preferences: Preferences, now: float) -> None:
