@@ -4,6 +4,7 @@ import asyncio
 import logging
 from time import monotonic
 
+import aiohttp
 from livekit.agents import AutoSubscribe, JobContext, JobProcess
 
 from livekit import api
@@ -15,7 +16,7 @@ from .bridges.translation import BridgePolicy
 from .config import Settings
 from .core.feed import FeedPolicy
 from .core.tail import TailPolicy
-from .link import JobLink
+from .link import JobLink, Served
 from .media.gate import GatePolicy
 from .metrics import Metrics
 from .room.agents import AgentPolicy
@@ -23,6 +24,11 @@ from .room.dial import Dialler
 from .room.supervisor import RoomPolicy, RoomSupervisor
 
 logger = logging.getLogger("parley.job")
+
+CALL_S = 5.0
+"""How long LiveKit may take to take down that another worker is wanted."""
+CALL_AGAIN_S = 30.0
+"""How often another worker is called for while a worker drains and none has come."""
 
 
 def prewarm(process: JobProcess) -> None:
@@ -85,7 +91,9 @@ async def entrypoint(ctx: JobContext) -> None:
         request = api.RoomParticipantIdentity(room=ctx.room.name, identity=identity)
         await ctx.api.room.remove_participant(request)
 
-    async with JobLink(metrics, on_drain).connected(), new_http_session() as http:
+    me = ctx.room.local_participant.identity
+    served = Served(ctx.room.name, me, ctx.job.agent_name, ctx.job.metadata)
+    async with JobLink(metrics, on_drain, served).connected(), new_http_session() as http:
         supervisor = RoomSupervisor(
             ctx.room,
             room_policy(settings),
@@ -96,17 +104,40 @@ async def entrypoint(ctx: JobContext) -> None:
             hang_up=hang_up,
         )
         async with asyncio.TaskGroup() as group:
-            watch = group.create_task(_leave_in_time(supervisor, draining), name="drain")
+            watch = group.create_task(_leave_in_time(ctx, supervisor, draining), name="drain")
             await supervisor.run()
             watch.cancel()
     ctx.shutdown("the room was left")
 
 
-async def _leave_in_time(supervisor: RoomSupervisor, draining: "asyncio.Future[float]") -> None:
-    """When the worker drains: the room is served until it is empty or the time is up, then left."""
+async def _leave_in_time(
+    ctx: JobContext, supervisor: RoomSupervisor, draining: "asyncio.Future[float]"
+) -> None:
+    """When the worker drains: another one is called for, and the room handed over to it.
+
+    If none comes, the room is served until it is empty or the time is up, then left.
+    """
     within_s = await draining
     deadline = monotonic() + within_s
     supervisor.drain(within_s)
+    call_at = monotonic()
     while monotonic() < deadline and not supervisor.empty:
+        if supervisor.successor and await supervisor.hand_over():
+            break
+        if monotonic() >= call_at and not supervisor.successor:
+            call_at = monotonic() + CALL_AGAIN_S
+            await _call(ctx)
         await asyncio.sleep(min(0.2, max(0.0, deadline - monotonic())))
     supervisor.leave()
+
+
+async def _call(ctx: JobContext) -> None:
+    """Asks LiveKit for another worker in this room."""
+    request = api.CreateAgentDispatchRequest(
+        agent_name=ctx.job.agent_name, room=ctx.room.name, metadata=ctx.job.metadata
+    )
+    try:
+        async with asyncio.timeout(CALL_S):
+            await ctx.api.agent_dispatch.create_dispatch(request)
+    except (api.TwirpError, aiohttp.ClientError, TimeoutError) as e:
+        logger.warning("no other worker could be called for: %s", e or "no answer")

@@ -21,7 +21,8 @@ from . import __version__, image, job, logs
 from .config import Settings
 from .link import LinkServer, socket_path
 from .metrics import Sums
-from .room.roster import WORKER
+from .rescue import Rescue
+from .room.succession import WORKER
 
 logger = logging.getLogger("parley.worker")
 
@@ -73,10 +74,12 @@ async def _accept(request: JobRequest) -> None:
 async def _work(settings: Settings, path: Path) -> int:
     server = _server(settings)
     sums = Sums()
-    link = LinkServer(sums)
+    secret = settings.livekit_api_secret.get_secret_value()
+    rescue = Rescue(settings.livekit_url, settings.livekit_api_key, secret)
+    link = LinkServer(sums, rescue.died)
     stop = asyncio.Event()
     _on_signals(stop)
-    async with link.serve(path), _http(settings, server, sums):
+    async with rescue, link.serve(path), _http(settings, server, sums):
         working = asyncio.create_task(server.run(), name="agent server")
         stopping = asyncio.create_task(stop.wait(), name="stop")
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)

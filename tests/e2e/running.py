@@ -25,6 +25,9 @@ START_S = 40.0
 EXIT_S = 40.0
 _ADDRESS = re.compile(r"address=\('127\.0\.0\.1', (\d+)\)")
 
+MARK = "E2E_WORKER"
+"""The variable by which the processes of one worker are known, whoever their parent is now."""
+
 
 async def eventually(condition: Callable[[], object], within_s: float, what: str) -> None:
     """Waits until `condition()` holds, looked at twenty times a second; AssertionError after `within_s`."""
@@ -53,6 +56,7 @@ class RunningWorker:
     def __init__(
         self,
         process: asyncio.subprocess.Process,
+        mark: str,
         agent_name: str,
         log_path: Path,
         directory: Path,
@@ -60,6 +64,8 @@ class RunningWorker:
     ) -> None:
         self.process = process
         self.agent_name = agent_name
+        """The name by which it is dispatched."""
+        self._mark = mark
         self.directory = directory
         """Where its temporary files are; nothing else is in it."""
         self._log_path = log_path
@@ -76,7 +82,7 @@ class RunningWorker:
     @property
     def processes(self) -> dict[int, str]:
         """Its own process and all that came from it."""
-        return processes_of(self.agent_name)
+        return processes_of(self._mark)
 
     async def probe(self, path: str) -> tuple[int, str]:
         """Status and body of `/livez`, `/readyz` or `/metrics`; (0, "") where nobody answers."""
@@ -149,24 +155,29 @@ def _place() -> Iterator[tuple[Path, Path, IO[bytes]]]:
 
 @contextlib.asynccontextmanager
 async def running_worker(
-    env: Mapping[str, str], *, command: tuple[str, ...] = ("-m", "parley", "start"), ready: bool = True
+    env: Mapping[str, str],
+    *,
+    command: tuple[str, ...] = ("-m", "parley", "start"),
+    ready: bool = True,
+    beside: RunningWorker | None = None,
 ) -> AsyncIterator[RunningWorker]:
-    """A worker that is dispatched by a name of its own, ready to be.
+    """A worker that is dispatched by a name of its own, or by that of the one `beside`, ready to be.
 
     One that still runs at the end gets SIGTERM and must exit with 0. However it ended: no process may be
     left of it, no exception may stand in its log.
     """
-    agent_name = f"e2e-{secrets.token_hex(6)}"
+    mark = secrets.token_hex(8)
+    agent_name = f"e2e-{secrets.token_hex(6)}" if beside is None else beside.agent_name
     async with contextlib.AsyncExitStack() as stack:
         directory, log_path, log = stack.enter_context(_place())
-        own = {"PARLEY_AGENT_NAME": agent_name, "TMPDIR": str(directory)}
+        own = {"PARLEY_AGENT_NAME": agent_name, "TMPDIR": str(directory), MARK: mark}
         own |= {"PARLEY_HTTP_HOST": "127.0.0.1", "PARLEY_HTTP_PORT": "0"}
         argv = [sys.executable, *command]
         process = await stack.enter_async_context(
             child_process(argv, env={**env, **own}, stdout=log, stderr=log)
         )
         http = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)))
-        worker = RunningWorker(process, agent_name, log_path, directory, http)
+        worker = RunningWorker(process, mark, agent_name, log_path, directory, http)
         if ready:
             await worker.until("/readyz", 200, START_S)
         yield worker

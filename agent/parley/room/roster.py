@@ -7,9 +7,6 @@ from livekit import rtc
 from parley.core.model import Kind, Participant, Preferences
 from parley.core.preferences import KEYS, PREFIX, Allowed, Rejection, from_attributes, from_metadata
 
-WORKER = "parley.worker"
-"""The attribute by which workers know each other."""
-
 _KINDS: Mapping[int, Kind] = {
     rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD: "standard",
     rtc.ParticipantKind.PARTICIPANT_KIND_INGRESS: "ingress",
@@ -91,23 +88,3 @@ class People:
     def people(self) -> int:
         """How many of the roster are people."""
         return sum(1 for p in self.roster.values() if p.is_person)
-
-
-def stands_by(room: rtc.Room) -> bool:
-    """Whether another worker was here first: one works, the others wait.
-
-    First is who joined first; two who joined in the same millisecond are told apart by SID.
-    """
-    me = room.local_participant
-    mine = (_joined(me), me.sid)
-    return any(
-        p.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
-        and WORKER in p.attributes
-        and (_joined(p), p.sid) < mine
-        for p in room.remote_participants.values()
-    )
-
-
-def _joined(participant: rtc.Participant) -> float:
-    joined = participant.joined_at
-    return joined.timestamp() if joined is not None else float("inf")

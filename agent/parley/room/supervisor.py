@@ -3,19 +3,18 @@
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass
 from time import monotonic, thread_time
 from typing import Any
 
 import aiohttp
-from livekit.rtc.participant import PublishTrackError
 
 from livekit import rtc
 from parley.bridges.credential import Credential
-from parley.bridges.translation import BridgePolicy, Surroundings, TranslationBridge
+from parley.bridges.translation import BridgePolicy, Surroundings
 from parley.core.model import BridgeKey, BridgeSpec, Preferences, Route
-from parley.core.planning import desired, plan
+from parley.core.planning import desired
 from parley.core.preferences import Allowed, Rejection
 from parley.core.routing import routes
 from parley.core.usage import Budget
@@ -29,10 +28,12 @@ from .native import NativeLayer, native_layer
 from .permissions import Permissions, table
 from .reading import Reading
 from .requests import Requests, state_of
-from .roster import People, stands_by
+from .roster import People
+from .succession import Succession
 from .text_output import RoomNotices, TextOutput
 from .track_input import FRAME_MS, Ingress
-from .track_output import Player, TrackOutput, take_back
+from .track_output import Player, TrackOutput
+from .translations import RoomTranslations
 
 logger = logging.getLogger("parley.room")
 
@@ -42,7 +43,9 @@ PHRASE_S = 8.0
 """How long a phrase that lives when the room is left may go on."""
 FINISH_S = 45.0
 """How long what was said may take to come out when the room is left."""
-RESTART_S = 1.0
+TAKE_S = 10.0
+"""How long a worker that stands by may take to listen to the microphones."""
+HANDOVER_TICK_S = 0.05
 GAUGES_S = 1.0
 
 
@@ -59,20 +62,6 @@ class RoomPolicy:
     """Budget of the room at list prices, in USD; None: none. Spent, all sessions end."""
     agents: AgentPolicy | None = None
     """None: there are no voice agents."""
-
-
-@dataclass(slots=True)
-class _Running:
-    """A bridge and what belongs to it."""
-
-    bridge: TranslationBridge
-    output: TrackOutput | None
-    finishing: bool = False
-    task: "asyncio.Task[None] | None" = field(default=None, repr=False)
-
-    @property
-    def spec(self) -> BridgeSpec:
-        return self.bridge.spec
 
 
 class RoomSupervisor:
@@ -97,22 +86,35 @@ class RoomSupervisor:
         self._text = TextOutput(room, self._layer)
         self._notices = RoomNotices(self._text, lambda: room.local_participant.identity)
         self._permissions = Permissions(room)
+        self._succession = Succession(room)
         self._player = Player(metrics)
         self._people = People(policy.defaults, policy.allowed, dispatch_metadata, self._rejected)
-        self._dial = dial
-        self._credential = Credential()
+        credential = Credential()
         self._reading = Reading(room, self._text, lambda: self._people.roster, lambda: self._agents)
-        self._running: dict[BridgeKey, _Running] = {}
-        self._finishing: list[_Running] = []
-        self._refused: tuple[BridgeKey, ...] = ()
         self._budget = Budget(policy.usd)
-        self._ended_usd = 0.0
         self._counted_usd = 0.0
         self._described = "{}"
         self._standby = True
+        self._handing_over = False
+        self._holding: frozenset[str] | None = None
+        self._inherited_usd = 0.0
         self._leaving = asyncio.Event()
         self._group = asyncio.TaskGroup()
         self._ingress = Ingress(self._layer, policy.gate, self._spawn)
+        self._translations = RoomTranslations(
+            room,
+            policy.bridge,
+            policy.sessions,
+            lambda: self._people.roster,
+            self._reading.captions,
+            lambda text: Surroundings(dial, text, self._notices, metrics, credential),
+            lambda name: TrackOutput(self._player, name, self._layer, metrics),
+            self._notices,
+            metrics,
+            self._ingress,
+            self._changes,
+            self._spawn,
+        )
         self._agents: RoomAgents | None = None
         self._requests: Requests | None = None
         if policy.agents is not None and http is not None:
@@ -162,7 +164,8 @@ class RoomSupervisor:
                     await self._finish()
                 elif self._agents is not None:
                     await self._agents.finish()
-                for task in (*background, *(r.task for r in self._all() if r.task is not None)):
+                self._translations.cancel()
+                for task in background:
                     task.cancel()
         finally:
             self._metrics.rooms.set(0)
@@ -189,8 +192,8 @@ class RoomSupervisor:
 
     @property
     def empty(self) -> bool:
-        """Whether nobody is there to be served."""
-        return self._people.people == 0
+        """Whether nobody is there whom this worker serves."""
+        return self._standby or self._people.people == 0
 
     # The loop
 
@@ -208,7 +211,7 @@ class RoomSupervisor:
     async def _reconcile(self, changed: Iterable[str]) -> None:
         """One iteration: makes what runs fit what is wanted."""
         participants = dict(self._room.remote_participants)
-        was_standby, self._standby = self._standby, stands_by(self._room)
+        was_standby, self._standby = self._standby, self._succession.standby
         standby = self._standby
         if self._people.set_room_metadata(self._room.metadata or "") or was_standby != standby:
             changed = list(participants)
@@ -218,123 +221,32 @@ class RoomSupervisor:
         self._metrics.rooms.set(0 if standby else 1)
         self._metrics.participants.set(0 if standby else self._people.people)
         agents = self._agents
-        if agents is not None:
-            await agents.fit({} if standby else self._people.roster)
-        wanted = {} if standby or self._budget.exceeded else desired(self._routes())
-        specs = {key: running.spec for key, running in self._running.items()}
-        change = plan(wanted, specs, self._policy.sessions)
-        for key in change.stop:
-            self._stop(key)
-        for spec in change.change:
-            self._running[spec.key].bridge.change(spec)
-        self._refuse(change.refused)
-        for spec in change.start:
-            self._running[spec.key] = _Running(self._bridge(spec), None)
-        await self._fit_tracks()
+        if agents is not None and self._holding is None:
+            await agents.fit({} if standby or self._succession.agents_held else self._people.roster)
+        translations = self._translations
+        await translations.prepare({} if standby or self._budget.exceeded else self._wanted())
         self._permit()
         await self._describe()
-        for spec in change.start:
-            if (running := self._running.get(spec.key)) is not None:
-                self._ingress.attach(spec.key.speaker, spec.key, running.bridge)
-                running.task = self._spawn(self._guard(running), f"bridge into {spec.key.language}")
-        heard = {key.speaker for key in self._running} | (agents.speakers if agents is not None else set())
+        translations.start(self._succession.held)
+        heard = translations.speakers | (agents.speakers if agents is not None else set())
         await self._ingress.follow(heard, participants)
+        if not standby:
+            await self._succeed(participants)
+
+    def _wanted(self) -> dict[BridgeKey, BridgeSpec]:
+        wanted = desired(self._routes())
+        holding = self._holding
+        return wanted if holding is None else {k: spec for k, spec in wanted.items() if k.speaker in holding}
 
     def _routes(self) -> frozenset[Route]:
         roster = self._people.roster
         return routes(roster) | (self._agents.routes(roster) if self._agents is not None else set())
 
-    def _bridge(self, spec: BridgeSpec) -> TranslationBridge:
-        captions = self._reading.captions(spec.key, lambda: bridge)
-        around = Surroundings(self._dial, captions, self._notices, self._metrics, self._credential)
-        bridge = TranslationBridge(spec, self._policy.bridge, around, None)
-        return bridge
-
-    def _stop(self, key: BridgeKey) -> None:
-        """Nobody wants it any more, or its speaker has gone: what was said still comes out."""
-        running = self._running.pop(key)
-        self._ingress.detach(key.speaker, key)
-        speaker = self._people.roster.get(key.speaker)
-        running.finishing = True
-        if speaker is not None and not speaker.preferences.consent and running.task is not None:
-            running.task.cancel()  # consent withdrawn: what was not sent is not sent
-        running.bridge.finish()
-        self._finishing.append(running)
-
-    async def _guard(self, running: _Running) -> None:
-        """The bulkhead around one bridge: whatever happens in it stays in it."""
-        key = running.spec.key
-        try:
-            await running.bridge.run()
-        except Exception as e:
-            logger.exception("a translation bridge failed")
-            self._metrics.session_failed("translation", type(e).__name__)
-            self._notices.say("session.failed", speaker=key.speaker, language=key.language, detail=str(e))
-            await asyncio.sleep(RESTART_S)
-        finally:
-            self._ended(running)
-            if running.output is not None and not self._leaving.is_set():
-                await asyncio.shield(take_back(running.output, self._room))
-
-    def _ended(self, running: _Running) -> None:
-        if self._running.get(running.spec.key) is running:
-            del self._running[running.spec.key]
-            self._ingress.detach(running.spec.key.speaker, running.spec.key)
-        if running in self._finishing:
-            self._finishing.remove(running)
-        self._ended_usd += running.bridge.usd
-        self._changes.add(ROOM)
-
-    # Tracks
-
-    def _all(self) -> list[_Running]:
-        return [*self._running.values(), *self._finishing]
-
-    async def _fit_tracks(self) -> None:
-        """Publishes a track for each bridge that somebody hears and that has none; takes back the rest."""
-        for running in self._running.values():
-            if running.output is not None and not running.spec.listeners:
-                output, running.output, running.bridge.audio = running.output, None, None
-                self._spawn(take_back(output, self._room), "unpublish")
-        missing = [r for r in self._running.values() if r.spec.listeners and r.output is None]
-        if not missing:
-            return
-        async with asyncio.TaskGroup() as group:
-            for running in missing:
-                group.create_task(self._publish(running))
-
-    async def _publish(self, running: _Running) -> None:
-        key = running.spec.key
-        output = TrackOutput(self._player, f"parley:{key.speaker}:{key.language}", self._layer, self._metrics)
-        try:
-            await output.publish(self._room)
-        except PublishTrackError as e:
-            await output.unpublish(self._room)
-            self._notices.say("session.failed", speaker=key.speaker, language=key.language, detail=str(e))
-            asyncio.get_running_loop().call_later(RESTART_S, self._changes.add)
-            return
-        running.output = output
-        running.bridge.audio = output
-        if running.bridge.live:
-            output.expect()
+    # Who may hear what
 
     def _permit(self, *, again: bool = False) -> None:
         roster = self._people.roster
-        tracks = []
-        for running in self._all():
-            if running.output is None:
-                continue
-            language = running.spec.key.language
-            tracks.append(
-                (
-                    running.output.sid,
-                    [
-                        listener
-                        for listener in running.spec.listeners
-                        if listener in roster and roster[listener].preferences.hears == language
-                    ],
-                )
-            )
+        tracks = [(output.sid, hearing) for output, _, hearing in self._translations.listeners]
         for output, want in self._agents.tracks if self._agents is not None else ():
             tracks.append((output.sid, [listener for listener in want.hears if listener in roster]))
         self._permissions.apply(table(tracks), again=again)
@@ -347,10 +259,8 @@ class RoomSupervisor:
     async def _describe(self) -> None:
         """Says in the worker's attribute which track is what."""
         tracks: dict[str, dict[str, str | None]] = {}
-        for running in self._all():
-            if running.output is not None:
-                key = running.spec.key
-                tracks[running.output.sid] = _description(key.speaker, key.language, "translation")
+        for output, key, _ in self._translations.listeners:
+            tracks[output.sid] = _description(key.speaker, key.language, "translation")
         for output, want in self._agents.tracks if self._agents is not None else ():
             tracks[output.sid] = _description(want.beside, None, "agent")
         described = json.dumps(tracks, ensure_ascii=False, sort_keys=True)
@@ -361,7 +271,7 @@ class RoomSupervisor:
     def _state(self, own: Callable[[str], bool]) -> dict[str, Any]:
         """What RPC `parley.state` answers; `own`: whose agents the asker may know about."""
         agents = self._agents.state(own) if self._agents is not None else []
-        bridges = [running.bridge for running in self._running.values()]
+        bridges = self._translations.bridges
         return state_of(self._people.roster, bridges, agents, self._described, self._budget.spent_usd)
 
     # What is told
@@ -371,32 +281,72 @@ class RoomSupervisor:
             return  # the worker that serves the room says it
         self._notices.say("preference.rejected", speaker=identity, language=None, detail=str(rejection))
 
-    def _refuse(self, refused: tuple[BridgeKey, ...]) -> None:
-        for key in refused:
-            if key not in self._refused:
-                self._notices.say(
-                    "session.refused",
-                    speaker=key.speaker,
-                    language=key.language,
-                    detail=f"the room may have {self._policy.sessions} sessions at a time",
-                )
-        self._refused = refused
+    # Other workers
+
+    async def _succeed(self, participants: Mapping[str, rtc.RemoteParticipant]) -> None:
+        """Takes over from a worker that leaves, if one does."""
+        if not self._succession.predecessor:
+            if self._holding is None and not self._handing_over:
+                await self._succession.serve()
+            return
+        inherited = max(0.0, self._succession.spent_usd - self._inherited_usd)
+        self._inherited_usd += inherited
+        self._budget.spend(inherited)
+        speakers = (participants.get(identity) for identity in self._translations.speakers)
+        if all(p is None or self._ingress.captures(p) for p in speakers):
+            await self._succession.take()
+
+    @property
+    def successor(self) -> bool:
+        """Whether another worker stands by."""
+        return self._succession.successor and not self._standby
+
+    async def hand_over(self) -> bool:
+        """Gives the room to the worker that stands by, each speaker at a pause.
+
+        Returns whether it has taken over: if not, the room is served on.
+        """
+        self._handing_over = True
+        await self._succession.hold(None, agents=True, usd=self._budget.spent_usd)
+        deadline = monotonic() + TAKE_S
+        while not self._succession.taken:
+            if monotonic() > deadline or not self._succession.successor:
+                self._handing_over = False
+                await self._succession.serve()
+                return False
+            await asyncio.sleep(HANDOVER_TICK_S)
+        await self._release()
+        return True
+
+    async def _release(self) -> None:
+        """Lets go of the speakers, those who speak at the end of their phrase, and of the agents."""
+        ending = self._spawn(self._agents.finish(), "agents") if self._agents is not None else None
+        holding, told = set(self._translations.speakers), None
+        deadline = monotonic() + PHRASE_S
+        while True:
+            for speaker in list(holding):
+                if not self._ingress.speaking(speaker) or monotonic() > deadline:
+                    self._translations.release(speaker)
+                    holding.discard(speaker)
+            self._holding = frozenset(holding)
+            agents = ending is not None and not ending.done()
+            if told != (told := (self._holding, agents)):
+                await self._succession.hold(holding, agents=agents, usd=self._budget.spent_usd)
+            if not holding and not agents:
+                return
+            await asyncio.sleep(HANDOVER_TICK_S)
 
     # The end
 
     async def _finish(self) -> None:
         """Phrases end, tails play, the room is told."""
         deadline = monotonic() + PHRASE_S
-        while any(r.bridge.live for r in self._running.values()) and monotonic() < deadline:
+        while self._translations.live and monotonic() < deadline:
             await asyncio.sleep(0.1)
         await self._ingress.follow((), dict(self._room.remote_participants))
         if self._agents is not None:
             await self._agents.finish()
-        for key in list(self._running):
-            self._stop(key)
-        tasks = [running.task for running in self._all() if running.task is not None]
-        if tasks:
-            await asyncio.wait(tasks, timeout=FINISH_S)
+        await self._translations.finish(FINISH_S)
         self._notices.say("worker.left", speaker=None, language=None, detail="the room is left")
         try:
             async with asyncio.timeout(5):
@@ -410,7 +360,7 @@ class RoomSupervisor:
         while True:
             await asyncio.sleep(GAUGES_S)
             self._count()
-            running = self._all()
+            running = self._translations.all
             waiting_s = self._agents.waiting_s if self._agents is not None else 0.0
             self._metrics.waiting("session", waiting_s + sum(r.bridge.waiting_s for r in running))
             self._metrics.waiting("playout", sum(r.output.waiting_s for r in running if r.output))
@@ -420,13 +370,13 @@ class RoomSupervisor:
 
     def _count(self) -> None:
         """Takes what the translations have cost from the room's budget, and looks what is left."""
-        usd = self._ended_usd + sum(running.bridge.usd for running in self._all())
+        usd = self._translations.usd
         event = self._budget.spend(usd - self._counted_usd)
         self._counted_usd = usd
         if event is not None:
             detail = f"the room: {self._budget}"
             self._notices.say(f"budget.{event}", speaker=None, language=None, detail=detail)
-        if self._budget.exceeded and self._running:
+        if self._budget.exceeded and self._translations.bridges:
             self._changes.add(ROOM)
         if event == "exceeded" and self._agents is not None:
             self._agents.end_all("the room's budget is spent")

@@ -155,6 +155,15 @@ class Ingress:
             self._microphones[speaker].hearers.pop(key, None)
             self._microphones[speaker].prompt.discard(key)
 
+    def speaking(self, identity: str) -> bool:
+        """Whether a phrase of this speaker lives."""
+        microphone = self._microphones.get(identity)
+        return microphone is not None and microphone.speaking
+
+    def captures(self, participant: rtc.RemoteParticipant) -> bool:
+        """Whether all that a participant says is heard: the microphone is captured, or there is none."""
+        return participant.identity in self._streams or _voice(participant) is None
+
     async def follow(self, wanted: Iterable[str], participants: dict[str, rtc.RemoteParticipant]) -> None:
         """Makes the subscriptions and streams fit: exactly the `wanted` identities are captured."""
         wanted = set(wanted)

@@ -11,7 +11,8 @@ from parley.core.model import Preferences
 from parley.core.preferences import Allowed, Rejection
 from parley.room.changes import ROOM, Changes
 from parley.room.permissions import Permissions, table
-from parley.room.roster import People, stands_by
+from parley.room.roster import People
+from parley.room.succession import Succession
 
 AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
 
@@ -249,4 +250,4 @@ async def test_the_worker_that_was_first_works(
     room = FakeRoom()
     other = room.join(FakeParticipant("other", attributes, kind=kind, joined_s=joined_s))
     other.sid = sid
-    assert stands_by(room) is waits  # type: ignore[arg-type]
+    assert Succession(room).standby is waits  # type: ignore[arg-type]

@@ -17,6 +17,7 @@ from parley.core.preferences import Allowed
 from parley.media.gate import GatePolicy
 from parley.metrics import Metrics
 from parley.room import supervisor as module
+from parley.room import translations
 from parley.room.supervisor import RoomPolicy, RoomSupervisor
 from parley.room.track_input import Ingress
 from parley.testing import ScriptedDial
@@ -272,7 +273,7 @@ async def test_a_new_sid_after_a_reconnect_is_in_the_next_table(room: FakeRoom, 
     room.join(ben())
     async with serve() as supervisor:
         await room.until(attached(room, ("ana", "fr")))
-        (running,) = supervisor._running.values()
+        (running,) = supervisor._translations.all
         assert running.output is not None
         publication = running.output._publication
         assert publication is not None
@@ -307,9 +308,9 @@ async def test_the_end_of_the_room_is_the_end(room: FakeRoom) -> None:
 async def test_a_bridge_that_crashes_takes_nothing_else_along(
     room: FakeRoom, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "RESTART_S", 0.01)
+    monkeypatch.setattr(translations, "RESTART_S", 0.01)
     crashes = 0
-    run = module.TranslationBridge.run
+    run = translations.TranslationBridge.run
 
     async def crash_once(self: Any) -> None:
         nonlocal crashes
@@ -318,7 +319,7 @@ async def test_a_bridge_that_crashes_takes_nothing_else_along(
             raise ZeroDivisionError("oops")
         await run(self)
 
-    monkeypatch.setattr(module.TranslationBridge, "run", crash_once)
+    monkeypatch.setattr(translations.TranslationBridge, "run", crash_once)
     room.join(ana())
     room.join(ben(speaks="de"))
     room.join(FakeParticipant("cat", {"parley.hears": "fr", "parley.speaks": "fr"}))

@@ -5,14 +5,16 @@ import json
 import logging
 import os
 from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from parley import link
-from parley.link import PATH_VARIABLE, JobLink, LinkServer, socket_path
+from parley.link import PATH_VARIABLE, JobLink, LinkServer, Served, socket_path
 from parley.metrics import Metrics, Sums, snapshot
 
+SERVED = Served("a room", "parley-1", "an agent", "metadata")
 SENT = "parley_audio_sent_seconds_total"
 
 
@@ -27,7 +29,8 @@ class Main:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.sums = Sums()
-        self.server = LinkServer(self.sums)
+        self.died: list[Served] = []
+        self.server = LinkServer(self.sums, self.died.append)
 
     def value(self, name: str, **labels: str) -> float:
         for family in self.sums.collect():
@@ -57,7 +60,7 @@ class Job:
         self.metrics = Metrics()
         self.orders: list[float] = []
         self.ordered = asyncio.Event()
-        self.link = JobLink(self.metrics, self._order)
+        self.link = JobLink(self.metrics, self._order, SERVED)
 
     def _order(self, within_s: float) -> None:
         self.orders.append(within_s)
@@ -194,3 +197,27 @@ def test_the_socket_is_private_and_goes_with_its_context() -> None:
         assert path.parent.stat().st_mode & 0o077 == 0
     assert not path.parent.exists()
     assert PATH_VARIABLE not in os.environ
+
+
+async def test_a_job_that_ends_without_a_goodbye_has_died(main: Main) -> None:
+    job = Job()
+    with pytest.raises(ExceptionGroup):
+        async with job.link.connected():
+            raise ZeroDivisionError
+    await main.until(lambda: main.died == [SERVED])
+
+
+async def test_a_job_that_is_killed_has_died(main: Main) -> None:
+    _, writer = await asyncio.open_unix_connection(main.path)
+    writer.write(json.dumps({"serves": asdict(SERVED)}).encode() + b"\n")
+    await writer.drain()
+    writer.transport.abort()
+    await main.until(lambda: main.died == [SERVED])
+
+
+async def test_a_job_that_ends_in_order_has_not_died(main: Main) -> None:
+    job = Job()
+    async with job.link.connected():
+        job.metrics.sent("translation", "m", 1.0)
+    await main.until(lambda: not main.server._jobs)
+    assert not main.died

@@ -1,0 +1,124 @@
+"""Who serves the room: of several workers the first; one that leaves hands over, speaker by speaker.
+
+    the one that leaves                          the one that comes
+    handover {"holding": "*"}             ──▶    publishes its tracks, listens to the microphones
+                                          ◀──    handover {"taking": true}
+    {"holding": [ann]}: ann speaks now    ──▶    everybody else's next phrase is this one's
+    {"holding": []}: ann pauses           ──▶    so is ann's
+
+Both say so in an attribute, which LiveKit tells everybody in order. A phrase is fed by one of them only:
+the one that leaves stops feeding a speaker before it says so; what is said until the other one has read it
+is in its pre-roll.
+"""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from livekit import rtc
+
+WORKER = "parley.worker"
+"""The attribute by which workers know each other."""
+HANDOVER = "parley.handover"
+"""The attribute in which a worker says what it still does, or that it is there to take over."""
+
+
+class Succession:
+    """This worker among the others in its room, as the room is now."""
+
+    def __init__(self, room: rtc.Room) -> None:
+        self._room = room
+        self._said = ""
+
+    @property
+    def standby(self) -> bool:
+        """Whether another worker was here first and does not leave: one works, the others wait.
+
+        First is who joined first; two who joined in the same millisecond are told apart by SID.
+        """
+        return any(self._earlier(p) and "holding" not in _handover(p) for p in self._others())
+
+    def held(self, identity: str) -> bool:
+        """Whether one that leaves still translates what this participant says."""
+        return any(holding == "*" or identity in _list(holding) for holding in self._leaving("holding"))
+
+    @property
+    def agents_held(self) -> bool:
+        """Whether the voice agents of one that leaves still speak."""
+        return any(self._leaving("agents"))
+
+    @property
+    def spent_usd(self) -> float:
+        """What those that leave had spent on the room when they last said so, in USD."""
+        return sum(float(usd) for usd in self._leaving("usd") if isinstance(usd, int | float) and usd > 0)
+
+    @property
+    def predecessor(self) -> bool:
+        """Whether one that leaves waits for this worker, or hands over to it."""
+        return bool(self._leaving("holding"))
+
+    @property
+    def successor(self) -> bool:
+        """Whether somebody stands by to take over."""
+        return any(not self._earlier(p) and "holding" not in _handover(p) for p in self._others())
+
+    @property
+    def taken(self) -> bool:
+        """Whether a successor listens to the microphones."""
+        return any(not self._earlier(p) and "taking" in _handover(p) for p in self._others())
+
+    async def hold(self, speakers: Iterable[str] | None, *, agents: bool, usd: float) -> None:
+        """Says that this worker leaves, which speakers it still translates (None: all) and what it has spent.
+
+        `agents`: its voice agents still speak.
+        """
+        holding = "*" if speakers is None else sorted(speakers)
+        await self._say({"holding": holding, "agents": agents, "usd": round(usd, 6)})
+
+    async def take(self) -> None:
+        """Says that this worker listens to the microphones: it can take over."""
+        await self._say({"taking": True})
+
+    async def serve(self) -> None:
+        """Says that nothing is handed over any more."""
+        await self._say(None)
+
+    async def _say(self, what: dict[str, Any] | None) -> None:
+        text = "" if what is None else json.dumps(what, ensure_ascii=False)
+        if text != self._said:
+            self._said = text
+            await self._room.local_participant.set_attributes({HANDOVER: text})
+
+    def _leaving(self, key: str) -> list[object]:
+        """What those that leave, and were here before, say under a key."""
+        said = [_handover(p) for p in self._others() if self._earlier(p)]
+        return [each[key] for each in said if "holding" in each and key in each]
+
+    def _others(self) -> list[rtc.RemoteParticipant]:
+        return [
+            p
+            for p in self._room.remote_participants.values()
+            if p.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT and WORKER in p.attributes
+        ]
+
+    def _earlier(self, other: rtc.RemoteParticipant) -> bool:
+        me = self._room.local_participant
+        return (_joined(other), other.sid) < (_joined(me), me.sid)
+
+
+def _handover(participant: rtc.Participant) -> dict[str, Any]:
+    """What a worker said; empty if it said nothing, or nothing that makes sense."""
+    try:
+        said = json.loads(participant.attributes.get(HANDOVER) or "{}")
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def _joined(participant: rtc.Participant) -> float:
+    joined = participant.joined_at
+    return joined.timestamp() if joined is not None else float("inf")

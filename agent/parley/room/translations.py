@@ -1,0 +1,251 @@
+"""The translations of a room: bridges, their tracks, and what follows when one ends."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from livekit.rtc.participant import PublishTrackError
+
+from livekit import rtc
+from parley.bridges.translation import BridgePolicy, Surroundings, TranslationBridge
+from parley.core.model import BridgeKey, BridgeSpec, Roster
+from parley.core.planning import plan
+from parley.metrics import Metrics
+from parley.ports import Notices, TextOut
+
+from .changes import Changes
+from .track_input import Ingress, Spawn
+from .track_output import TrackOutput, take_back
+
+logger = logging.getLogger("parley.room")
+
+RESTART_S = 1.0
+"""How long a bridge that failed, or a track that could not be published, is left before the next try."""
+
+NewCaptions = Callable[[BridgeKey, Callable[[], TranslationBridge]], TextOut]
+"""Makes the captions of a bridge, which may be made after them."""
+NewSurroundings = Callable[[TextOut], Surroundings]
+NewTrack = Callable[[str], TrackOutput]
+"""Makes the track of this name."""
+
+
+@dataclass(slots=True)
+class Running:
+    """A bridge and what belongs to it."""
+
+    bridge: TranslationBridge
+    output: TrackOutput | None = None
+    task: "asyncio.Task[None] | None" = field(default=None, repr=False)
+
+    @property
+    def spec(self) -> BridgeSpec:
+        """Whom it is for."""
+        return self.bridge.spec
+
+
+class RoomTranslations:
+    """Owns the translations of one room. `prepare` makes them what is wanted, `start` begins the new ones."""
+
+    def __init__(
+        self,
+        room: rtc.Room,
+        policy: BridgePolicy,
+        sessions: int,
+        roster: Callable[[], Roster],
+        captions: NewCaptions,
+        around: NewSurroundings,
+        new_track: NewTrack,
+        notices: Notices,
+        metrics: Metrics,
+        ingress: Ingress,
+        changes: Changes,
+        spawn: Spawn,
+    ) -> None:
+        self._room = room
+        self._policy = policy
+        self._sessions = sessions
+        self._roster = roster
+        self._captions = captions
+        self._around = around
+        self._new_track = new_track
+        self._notices = notices
+        self._metrics = metrics
+        self._ingress = ingress
+        self._changes = changes
+        self._spawn = spawn
+        self._running: dict[BridgeKey, Running] = {}
+        self._finishing: list[Running] = []
+        self._starting: list[BridgeKey] = []
+        self._refused: tuple[BridgeKey, ...] = ()
+        self._ended_usd = 0.0
+        self._leaving = False
+
+    @property
+    def all(self) -> list[Running]:
+        """Those that are wanted, and those whose last words still come out."""
+        return [*self._running.values(), *self._finishing]
+
+    @property
+    def bridges(self) -> list[TranslationBridge]:
+        """Those that are wanted."""
+        return [running.bridge for running in self._running.values()]
+
+    @property
+    def speakers(self) -> set[str]:
+        """Identities whose microphones are wanted."""
+        return {key.speaker for key in self._running}
+
+    @property
+    def live(self) -> bool:
+        """Whether somebody's phrase, or its tail, is being worked on."""
+        return any(running.bridge.live for running in self._running.values())
+
+    @property
+    def usd(self) -> float:
+        """What all of them have cost, at list prices."""
+        return self._ended_usd + sum(running.bridge.usd for running in self.all)
+
+    @property
+    def listeners(self) -> Iterable[tuple[TrackOutput, BridgeKey, list[str]]]:
+        """The published tracks, what is on them, and who hears them."""
+        roster = self._roster()
+        for running in self.all:
+            if running.output is not None:
+                key = running.spec.key
+                hearing = [
+                    listener
+                    for listener in running.spec.listeners
+                    if listener in roster and roster[listener].preferences.hears == key.language
+                ]
+                yield running.output, key, hearing
+
+    async def prepare(self, wanted: dict[BridgeKey, BridgeSpec]) -> None:
+        """Stops what nobody wants, changes what runs, and publishes the tracks of what is to start."""
+        specs = {key: running.spec for key, running in self._running.items()}
+        change = plan(wanted, specs, self._sessions)
+        for key in change.stop:
+            self._stop(key)
+        for spec in change.change:
+            self._running[spec.key].bridge.change(spec)
+        self._refuse(change.refused)
+        for spec in change.start:
+            self._running[spec.key] = Running(self._bridge(spec))
+        self._starting += [spec.key for spec in change.start]
+        await self._fit_tracks()
+
+    def start(self, held: Callable[[str], bool] = lambda speaker: False) -> None:
+        """The tracks are permitted and described: those that are prepared may speak.
+
+        Those of speakers that are `held` by another worker wait for another call.
+        """
+        waiting = [key for key in self._starting if held(key.speaker)]
+        for key in self._starting:
+            if key not in waiting and (running := self._running.get(key)) is not None:
+                self._ingress.attach(key.speaker, key, running.bridge)
+                running.task = self._spawn(self._guard(running), f"bridge into {key.language}")
+        self._starting = waiting
+
+    def release(self, speaker: str) -> None:
+        """From now on the speaker is another worker's: what was said still comes out."""
+        for key in [key for key in self._running if key.speaker == speaker]:
+            self._stop(key)
+
+    async def finish(self, within_s: float) -> None:
+        """The room is left: what was said comes out, in `within_s` seconds at most."""
+        self._leaving = True
+        for key in list(self._running):
+            self._stop(key)
+        tasks = [running.task for running in self.all if running.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=within_s)
+
+    def cancel(self) -> None:
+        """The room is gone: nobody hears any of it."""
+        self._leaving = True
+        for running in self.all:
+            if running.task is not None:
+                running.task.cancel()
+
+    def _bridge(self, spec: BridgeSpec) -> TranslationBridge:
+        captions = self._captions(spec.key, lambda: bridge)
+        bridge = TranslationBridge(spec, self._policy, self._around(captions), None)
+        return bridge
+
+    def _stop(self, key: BridgeKey) -> None:
+        """Nobody wants it any more, or its speaker has gone: what was said still comes out."""
+        running = self._running.pop(key)
+        self._ingress.detach(key.speaker, key)
+        speaker = self._roster().get(key.speaker)
+        if speaker is not None and not speaker.preferences.consent and running.task is not None:
+            running.task.cancel()  # consent withdrawn: what was not sent is not sent
+        running.bridge.finish()
+        if running.task is None:  # it never started
+            self._ended(running)
+            if running.output is not None:
+                self._spawn(take_back(running.output, self._room), "unpublish")
+            return
+        self._finishing.append(running)
+
+    async def _guard(self, running: Running) -> None:
+        """The bulkhead around one bridge: whatever happens in it stays in it."""
+        key = running.spec.key
+        try:
+            await running.bridge.run()
+        except Exception as e:
+            logger.exception("a translation bridge failed")
+            self._metrics.session_failed("translation", type(e).__name__)
+            self._notices.say("session.failed", speaker=key.speaker, language=key.language, detail=str(e))
+            await asyncio.sleep(RESTART_S)
+        finally:
+            self._ended(running)
+            if running.output is not None and not self._leaving:
+                await asyncio.shield(take_back(running.output, self._room))
+
+    def _ended(self, running: Running) -> None:
+        if self._running.get(running.spec.key) is running:
+            del self._running[running.spec.key]
+            self._ingress.detach(running.spec.key.speaker, running.spec.key)
+        if running in self._finishing:
+            self._finishing.remove(running)
+        self._ended_usd += running.bridge.usd
+        self._changes.add()
+
+    async def _fit_tracks(self) -> None:
+        """Publishes a track for each bridge that somebody hears and that has none; takes back the rest."""
+        for running in self._running.values():
+            if running.output is not None and not running.spec.listeners:
+                output, running.output, running.bridge.audio = running.output, None, None
+                self._spawn(take_back(output, self._room), "unpublish")
+        missing = [r for r in self._running.values() if r.spec.listeners and r.output is None]
+        if not missing:
+            return
+        async with asyncio.TaskGroup() as group:
+            for running in missing:
+                group.create_task(self._publish(running))
+
+    async def _publish(self, running: Running) -> None:
+        key = running.spec.key
+        output = self._new_track(f"parley:{key.speaker}:{key.language}")
+        try:
+            await output.publish(self._room)
+        except PublishTrackError as e:
+            await output.unpublish(self._room)
+            self._notices.say("session.failed", speaker=key.speaker, language=key.language, detail=str(e))
+            asyncio.get_running_loop().call_later(RESTART_S, self._changes.add)
+            return
+        running.output = output
+        running.bridge.audio = output
+        if running.bridge.live:
+            output.expect()
+
+    def _refuse(self, refused: tuple[BridgeKey, ...]) -> None:
+        for key in refused:
+            if key not in self._refused:
+                self._notices.say(
+                    "session.refused",
+                    speaker=key.speaker,
+                    language=key.language,
+                    detail=f"the room may have {self._sessions} sessions at a time",
+                )
+        self._refused = refused
