@@ -146,6 +146,12 @@ class Metrics:
         """Audio was dropped in `where`: ingress, session or playout."""
         self._dropped.labels(where).inc(duration_s)
 
+    @property
+    def dropped_s(self) -> dict[str, float]:
+        """Seconds of audio dropped so far, by where."""
+        samples = (sample for family in self._dropped.collect() for sample in family.samples)
+        return {s.labels["where"]: s.value for s in samples if s.name.endswith("_total")}
+
     def exported(self, to: str, *, done: bool) -> None:
         """A room's summary was handed to `to` (directory, webhook), or could not be."""
         self._exports.labels(to, "done" if done else "failed").inc()

@@ -139,6 +139,8 @@ class Accounts:
         self._open: dict[Account, None] = {}
         self._ended: deque[Account] = deque(maxlen=MOST_SESSIONS)
         self._spent_out: set[str] = set()
+        self.inherited_usd = 0.0
+        """What workers before this one have spent: part of the room's budget, and of no line."""
 
     # Spending
 
@@ -183,6 +185,11 @@ class Accounts:
         """Takes `usd` that is owed already, whatever is left."""
         for identity in payers:
             self._say(self._budget(identity).spend(usd / len(payers)), identity)
+        self._say(self.room.spend(usd), None)
+
+    def inherit(self, usd: float) -> None:
+        """Takes what another worker has spent on this room from the room's budget; on what is not known."""
+        self.inherited_usd += usd
         self._say(self.room.spend(usd), None)
 
     def _budget(self, identity: str) -> Budget:
@@ -236,6 +243,7 @@ class Accounts:
         return {
             "usd": rounded(self.usd),
             "limit_usd": self.room.limit_usd,
+            "inherited_usd": rounded(self.inherited_usd),
             "by_kind": _sums((line.kind, used) for line, used in self._lines.items()),
             "by_language": _sums((line.language, used) for line, used in self._lines.items()),
             "by_speaker": {speaker: usd for speaker, usd in by_speaker.items() if speaker is not None},

@@ -9,7 +9,8 @@ from parley.core.accounts import Account, Accounts, Line, payers_of
 from parley.core.estimate import Models
 from parley.core.model import BridgeSpec, Preferences, Roster, Route
 from parley.core.summary import Record
-from parley.core.usage import BudgetEvent, Prices, Tokens
+from parley.core.usage import BudgetEvent, Tokens
+from parley.metrics import Metrics
 from parley.ports import Notices
 
 Spent = Callable[[str | None, str], None]
@@ -20,9 +21,8 @@ Leave = Callable[[dict[str, Any]], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class CostPolicy:
-    """What a room may spend, in USD at the prices given; None: there is no limit."""
+    """What a room may spend, in USD; None: there is no limit."""
 
-    prices: Prices
     usd: float | None = None
     usd_per_participant: float | None = None
     translation_model: str = "gpt-realtime-translate"
@@ -31,18 +31,21 @@ class CostPolicy:
 class RoomCosts:
     """Owns the accounts and the record of one room."""
 
-    def __init__(self, room: str, policy: CostPolicy, notices: Notices, spent: Spent) -> None:
+    def __init__(
+        self, room: str, policy: CostPolicy, metrics: Metrics, notices: Notices, spent: Spent
+    ) -> None:
         self.accounts = Accounts(
-            policy.prices,
+            metrics.prices,
             usd=policy.usd,
             usd_per_participant=policy.usd_per_participant,
             on_budget=self._on_budget,
         )
-        models = Models(translation=policy.translation_model, prices=policy.prices)
+        models = Models(translation=policy.translation_model, prices=metrics.prices)
         self.record = Record(room, self.accounts, monotonic(), models=models)
         self.notices: Notices = _Remembered(notices, self.record)
         """Says what it is told, and remembers it for the summary."""
         self._model = policy.translation_model
+        self._metrics = metrics
         self._spent = spent
         self._here: dict[str, Preferences] = {}
 
@@ -82,6 +85,8 @@ class RoomCosts:
         """Hands the summary over, if anybody was ever served."""
         self.follow({})
         if self.record.served:
+            for where, lost_s in self._metrics.dropped_s.items():
+                self.record.lost(where, lost_s)
             await leave(self.record.summary(monotonic()))
 
     def _on_budget(self, event: BudgetEvent, identity: str | None, detail: str) -> None:

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from parley.core.model import BridgeKey, BridgeSpec, Participant, Preferences, Route
-from parley.core.usage import LIST_PRICES, Tokens
+from parley.core.usage import Tokens
+from parley.metrics import Metrics
 from parley.room.costs import CostPolicy, RoomCosts
 from parley.testing import RecordingNotices
 
@@ -30,9 +31,13 @@ class Stage:
         self.told = RecordingNotices()
         self.spent: list[str | None] = []
         self.left: list[dict[str, Any]] = []
-        policy = CostPolicy(LIST_PRICES, **limits)  # type: ignore[arg-type]
+        self.metrics = Metrics()
         self.costs = RoomCosts(
-            "standup", policy, self.told, lambda identity, why: self.spent.append(identity)
+            "standup",
+            CostPolicy(**limits),  # type: ignore[arg-type]
+            self.metrics,
+            self.told,
+            lambda identity, why: self.spent.append(identity),
         )
 
     async def leave(self) -> dict[str, Any] | None:
@@ -93,8 +98,10 @@ async def test_what_is_handed_over_at_the_end_knows_who_was_there_and_what_was_s
     stage.costs.follow({"ann": ANN, "bob": BOB})
     stage.costs.follow({"bob": BOB})
     stage.costs.notices.say("session.failed", speaker="ann", language="fr", detail="gone")
+    stage.metrics.dropped("session", 1.5)
     summary = await stage.leave()
     assert summary is not None
+    assert summary["lost_s"] == {"ingress": 0, "playout": 0, "session": 1.5}
     assert [(p["identity"], p["arrivals"]) for p in summary["people"]["known"]] == [("ann", 1), ("bob", 1)]
     assert summary["people"]["most_at_once"] == 2
     assert summary["events"]["counts"] == {"session.failed": 1}

@@ -67,6 +67,16 @@ def test_twenty_sessions_that_take_turns_stop_at_the_same_cent() -> None:
     assert told.events == [("warning", None), ("exceeded", None)]
 
 
+def test_what_another_worker_spent_before_is_gone_from_the_budget_and_part_of_no_line() -> None:
+    told = Told(usd=0.05)
+    told.accounts.inherit(0.03)
+    assert sent(told.account("bob")) == int(0.02 / FRAME_USD)
+    view = told.accounts.view()
+    assert view["inherited_usd"] == 0.03
+    assert view["usd"] == pytest.approx(0.03 + view["by_kind"]["translation"], abs=1e-6)
+    assert told.events == [("warning", None), ("exceeded", None)]
+
+
 def test_what_was_refused_is_not_counted() -> None:
     told = Told(usd=FRAME_USD * 1.5)
     account = told.account("bob")
