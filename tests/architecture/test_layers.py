@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "room": {*BELOW_ROOM, "agents", "config", "errors", "export", "room", "voice", PLUGIN},
     "config": {"core", "errors"},
     "link": {"metrics"},
-    "job": {*BELOW_ROOM, "agents", "export", "room", "config", "link", "logs", PLUGIN},
+    "job": {"", *BELOW_ROOM, "agents", "export", "room", "config", "link", "logs", PLUGIN},
     "rescue": {"link", "room"},
     "worker": {"", "agents", "config", "image", "job", "link", "logs", "metrics", "rescue", "room", PLUGIN},
     "testing": {"core", "ports", PLUGIN},

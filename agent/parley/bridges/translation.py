@@ -8,7 +8,7 @@ hear ──▶ Feed ──take──▶ session.append          (a session opens
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from time import monotonic
@@ -23,6 +23,7 @@ from livekit.plugins.openai_realtime.events import (
     TranslationEvent,
 )
 from livekit.plugins.openai_realtime.options import TranslationOptions
+from parley.core.accounts import Account
 from parley.core.feed import Feed, FeedPolicy
 from parley.core.framing import seconds
 from parley.core.model import BridgeSpec
@@ -66,6 +67,13 @@ class Surroundings:
     notices: Notices
     metrics: Metrics
     credential: Credential
+    account: "OpenAccount"
+    span: Callable[[str, float], None] = lambda language, span_s: None
+    """Told the ear-voice span of each phrase, with its language."""
+
+
+OpenAccount = Callable[[Callable[[], BridgeSpec]], Account]
+"""Opens the account of one session, for whom the bridge is at each moment."""
 
 
 class TranslationBridge:
@@ -169,11 +177,13 @@ class TranslationBridge:
                 session = await stack.enter_async_context(self._around.dial(options))
             metrics.connected(KIND, monotonic() - started)
             stack.enter_context(metrics.session(KIND))
+            account = self._around.account(lambda: self.spec)
+            stack.callback(account.close)
             self._feed.begin_session()
             self._feed.forget(monotonic())
             self._recovered()
             async with asyncio.TaskGroup() as group:
-                sender = group.create_task(self._send(session), name="translation send")
+                sender = group.create_task(self._send(session, account), name="translation send")
                 await self._receive(session)
                 sender.cancel()
         if monotonic() - started >= STABLE_S:
@@ -181,7 +191,7 @@ class TranslationBridge:
 
     # Sending
 
-    async def _send(self, session: Session) -> None:
+    async def _send(self, session: Session, account: Account) -> None:
         """Feeds the session until it should end, then asks it to."""
         quiet_since = monotonic()
         until = monotonic() + session.lifetime_s
@@ -189,6 +199,10 @@ class TranslationBridge:
             now = monotonic()
             frame = self._feed.take(now)
             if frame is not None:
+                if not account.spend(seconds(len(frame.pcm))):
+                    self._feed = Feed(self._policy.feed)  # nobody pays for what waits
+                    self.finish()
+                    break
                 await session.append(frame.pcm)
                 sent = monotonic()
                 self.usd += self._around.metrics.sent(KIND, self._policy.model, seconds(len(frame.pcm)))
@@ -251,6 +265,7 @@ class TranslationBridge:
                     self._feed.answered(now, elapsed_ms)
                     if self._onset_at is not None:
                         metrics.ear_voice_span.observe(now - self._onset_at)
+                        self._around.span(self.spec.key.language, now - self._onset_at)
                         self._onset_at = None
                 if self.audio is not None:
                     self.audio.push(pcm)

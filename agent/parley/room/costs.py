@@ -67,6 +67,10 @@ class RoomCosts:
         spent_out = self.accounts.spent_out
         return frozenset(route for route in routes if payer(route.listener) not in spent_out)
 
+    def affords(self, identity: str) -> bool:
+        """Whether something may be started that this participant pays for."""
+        return not self.accounts.room.exceeded and identity not in self.accounts.spent_out
+
     def translation(self, spec: Callable[[], BridgeSpec], payer: Callable[[str], str]) -> Account:
         """Opens the account of one session of a bridge; `spec`: whom it is for, at that moment."""
         key = spec().key
@@ -80,6 +84,12 @@ class RoomCosts:
     def agent(self, beside: str, language: str, model: str, transcriber: str | None) -> "AgentAccounts":
         """Opens the accounts of one voice agent."""
         return AgentAccounts(self.accounts, beside, language, model, transcriber)
+
+    def state(self, own: Callable[[str], bool]) -> dict[str, Any]:
+        """The cost as `parley.state` tells it; `own`: whose agents the asker may know about."""
+        return self.accounts.view(
+            lambda line: line.kind == "translation" or (line.speaker is not None and own(line.speaker))
+        )
 
     async def leave(self, leave: Leave) -> None:
         """Hands the summary over, if anybody was ever served."""

@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic, thread_time
 from typing import Any
 
@@ -17,13 +17,13 @@ from parley.core.model import BridgeKey, BridgeSpec, Preferences, Route
 from parley.core.planning import desired
 from parley.core.preferences import Allowed, Rejection
 from parley.core.routing import routes
-from parley.core.usage import Budget
 from parley.media.gate import GatePolicy
 from parley.metrics import Metrics
-from parley.ports import Dial
+from parley.ports import Dial, Notices
 
 from .agents import AgentPolicy, HangUp, RoomAgents
 from .changes import ROOM, Changes
+from .costs import CostPolicy, Leave, RoomCosts
 from .native import NativeLayer, native_layer
 from .permissions import Permissions, table
 from .reading import Reading
@@ -58,8 +58,7 @@ class RoomPolicy:
     defaults: Preferences
     allowed: Allowed
     sessions: int
-    usd: float | None = None
-    """Budget of the room at list prices, in USD; None: none. Spent, all sessions end."""
+    costs: CostPolicy = field(default_factory=CostPolicy)
     agents: AgentPolicy | None = None
     """None: there are no voice agents."""
 
@@ -77,6 +76,7 @@ class RoomSupervisor:
         *,
         http: aiohttp.ClientSession | None = None,
         hang_up: HangUp | None = None,
+        leaving: Callable[[Notices], Leave] | None = None,
     ) -> None:
         self._room = room
         self._policy = policy
@@ -84,15 +84,16 @@ class RoomSupervisor:
         self._changes = Changes()
         self._layer: NativeLayer | None = native_layer(asyncio.get_running_loop())
         self._text = TextOutput(room, self._layer)
-        self._notices = RoomNotices(self._text, lambda: room.local_participant.identity)
+        notices = RoomNotices(self._text, lambda: room.local_participant.identity)
+        self._costs = RoomCosts(room.name, policy.costs, metrics, notices, self._spent)
+        self._notices = self._costs.notices
+        self._leave_behind = leaving(notices) if leaving is not None else None
         self._permissions = Permissions(room)
         self._succession = Succession(room)
         self._player = Player(metrics)
         self._people = People(policy.defaults, policy.allowed, dispatch_metadata, self._rejected)
         credential = Credential()
         self._reading = Reading(room, self._text, lambda: self._people.roster, lambda: self._agents)
-        self._budget = Budget(policy.usd)
-        self._counted_usd = 0.0
         self._described = "{}"
         self._standby = True
         self._handing_over = False
@@ -107,7 +108,15 @@ class RoomSupervisor:
             policy.sessions,
             lambda: self._people.roster,
             self._reading.captions,
-            lambda text: Surroundings(dial, text, self._notices, metrics, credential),
+            lambda text: Surroundings(
+                dial,
+                text,
+                self._notices,
+                metrics,
+                credential,
+                lambda spec: self._costs.translation(spec, self._payer),
+                self._costs.record.span,
+            ),
             lambda name: TrackOutput(self._player, name, self._layer, metrics),
             self._notices,
             metrics,
@@ -129,7 +138,7 @@ class RoomSupervisor:
                 self._changes,
                 lambda name, queue: TrackOutput(self._player, name, self._layer, metrics, queue),
                 self._spawn,
-                self._budget,
+                self._costs,
                 hang_up,
             )
             self._requests = Requests(
@@ -162,8 +171,10 @@ class RoomSupervisor:
                 await self._follow()
                 if not self._changes.closed:
                     await self._finish()
-                elif self._agents is not None:
-                    await self._agents.finish()
+                else:
+                    if self._agents is not None:
+                        await self._agents.finish()
+                    await self._leave()
                 self._translations.cancel()
                 for task in background:
                     task.cancel()
@@ -220,11 +231,12 @@ class RoomSupervisor:
                 self._people.update(identity, participants.get(identity))
         self._metrics.rooms.set(0 if standby else 1)
         self._metrics.participants.set(0 if standby else self._people.people)
+        self._costs.follow({} if standby else self._people.roster)
         agents = self._agents
         if agents is not None and self._holding is None:
             await agents.fit({} if standby or self._succession.agents_held else self._people.roster)
         translations = self._translations
-        await translations.prepare({} if standby or self._budget.exceeded else self._wanted())
+        await translations.prepare({} if standby else self._wanted())
         self._permit()
         await self._describe()
         translations.start(self._succession.held)
@@ -234,13 +246,22 @@ class RoomSupervisor:
             await self._succeed(participants)
 
     def _wanted(self) -> dict[BridgeKey, BridgeSpec]:
-        wanted = desired(self._routes())
+        wanted = desired(self._costs.affordable(self._routes(), self._payer))
         holding = self._holding
         return wanted if holding is None else {k: spec for k, spec in wanted.items() if k.speaker in holding}
 
     def _routes(self) -> frozenset[Route]:
         roster = self._people.roster
         return routes(roster) | (self._agents.routes(roster) if self._agents is not None else set())
+
+    def _payer(self, reader: str) -> str:
+        return reader if self._agents is None else self._agents.payer(reader)
+
+    def _spent(self, identity: str | None, why: str) -> None:
+        """The budget of the room (None), or of a participant, is spent."""
+        self._changes.add(ROOM)
+        if self._agents is not None:
+            self._agents.end_for_budget(identity, why)
 
     # Who may hear what
 
@@ -272,7 +293,7 @@ class RoomSupervisor:
         """What RPC `parley.state` answers; `own`: whose agents the asker may know about."""
         agents = self._agents.state(own) if self._agents is not None else []
         bridges = self._translations.bridges
-        return state_of(self._people.roster, bridges, agents, self._described, self._budget.spent_usd)
+        return state_of(self._people.roster, bridges, agents, self._described, self._costs.state(own))
 
     # What is told
 
@@ -291,7 +312,7 @@ class RoomSupervisor:
             return
         inherited = max(0.0, self._succession.spent_usd - self._inherited_usd)
         self._inherited_usd += inherited
-        self._budget.spend(inherited)
+        self._costs.accounts.inherit(inherited)
         speakers = (participants.get(identity) for identity in self._translations.speakers)
         if all(p is None or self._ingress.captures(p) for p in speakers):
             await self._succession.take()
@@ -307,7 +328,7 @@ class RoomSupervisor:
         Returns whether it has taken over: if not, the room is served on.
         """
         self._handing_over = True
-        await self._succession.hold(None, agents=True, usd=self._budget.spent_usd)
+        await self._succession.hold(None, agents=True, usd=self._costs.accounts.usd)
         deadline = monotonic() + TAKE_S
         while not self._succession.taken:
             if monotonic() > deadline or not self._succession.successor:
@@ -331,7 +352,7 @@ class RoomSupervisor:
             self._holding = frozenset(holding)
             agents = ending is not None and not ending.done()
             if told != (told := (self._holding, agents)):
-                await self._succession.hold(holding, agents=agents, usd=self._budget.spent_usd)
+                await self._succession.hold(holding, agents=agents, usd=self._costs.accounts.usd)
             if not holding and not agents:
                 return
             await asyncio.sleep(HANDOVER_TICK_S)
@@ -347,6 +368,7 @@ class RoomSupervisor:
         if self._agents is not None:
             await self._agents.finish()
         await self._translations.finish(FINISH_S)
+        await self._leave()
         self._notices.say("worker.left", speaker=None, language=None, detail="the room is left")
         try:
             async with asyncio.timeout(5):
@@ -354,12 +376,16 @@ class RoomSupervisor:
         except TimeoutError:
             logger.warning("the room could not be told that the worker left")
 
+    async def _leave(self) -> None:
+        """Hands over what the room leaves behind."""
+        if self._leave_behind is not None:
+            await self._costs.leave(self._leave_behind)
+
     async def _gauges(self) -> None:
         """Keeps the gauges of all queues current."""
         told = 0
         while True:
             await asyncio.sleep(GAUGES_S)
-            self._count()
             running = self._translations.all
             waiting_s = self._agents.waiting_s if self._agents is not None else 0.0
             self._metrics.waiting("session", waiting_s + sum(r.bridge.waiting_s for r in running))
@@ -367,19 +393,6 @@ class RoomSupervisor:
             if self._layer is not None and self._layer.dropped_frames > told:
                 self._metrics.dropped("ingress", (self._layer.dropped_frames - told) * FRAME_MS / 1000)
                 told = self._layer.dropped_frames
-
-    def _count(self) -> None:
-        """Takes what the translations have cost from the room's budget, and looks what is left."""
-        usd = self._translations.usd
-        event = self._budget.spend(usd - self._counted_usd)
-        self._counted_usd = usd
-        if event is not None:
-            detail = f"the room: {self._budget}"
-            self._notices.say(f"budget.{event}", speaker=None, language=None, detail=detail)
-        if self._budget.exceeded and self._translations.bridges:
-            self._changes.add(ROOM)
-        if event == "exceeded" and self._agents is not None:
-            self._agents.end_all("the room's budget is spent")
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
         return self._group.create_task(work, name=name)
