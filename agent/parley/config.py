@@ -120,7 +120,8 @@ class Limits(_Group):
     usd_per_room: float | None = Field(None, gt=0, allow_inf_nan=False)
     """Budget of one room at list prices, in USD; none by default. Spent, its sessions end, announced."""
     usd_per_participant: float | None = Field(None, gt=0, allow_inf_nan=False)
-    """Budget of one participant's voice agent in one room, in USD; none by default."""
+    """Budget of one participant in one room, in USD, for their agent and their share of the translations
+    that they asked for; none by default."""
 
 
 class PriceList(_Group):
