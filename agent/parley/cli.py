@@ -1,4 +1,4 @@
-"""The command line: `parley start`, `parley demo`, `parley simulator`."""
+"""The command line: `parley start`, `parley demo`, `parley simulator`, `parley estimate`."""
 
 import argparse
 import sys
@@ -60,9 +60,16 @@ def _simulator() -> _Command:
     return command
 
 
+def _estimate() -> _Command:
+    from . import estimate
+
+    return estimate
+
+
 _COMMANDS: dict[str, tuple[str, Callable[[], _Command]]] = {
     "start": ("a production worker; the settings come from the environment", _Start),
     "demo": ("everything on one machine: server, worker, people speaking", _demo),
+    "estimate": ("what a room will cost: people, languages, talk share", _estimate),
     "simulator": ("a stand-in for the OpenAI Realtime API", _simulator),
 }
 

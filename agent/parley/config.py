@@ -1,5 +1,6 @@
 """Settings: frozen, grouped, documented field by field; the environment is read here and nowhere else."""
 
+import base64
 import difflib
 import json
 import os
@@ -134,7 +135,8 @@ class Limits(_Group):
     usd_per_room: float | None = Field(None, gt=0, allow_inf_nan=False)
     """Budget of one room at list prices, in USD; none by default. Spent, its sessions end, announced."""
     usd_per_participant: float | None = Field(None, gt=0, allow_inf_nan=False)
-    """Budget of one participant's voice agent in one room, in USD; none by default."""
+    """Budget of one participant in one room, in USD, for their agent and their share of the translations
+    that they asked for; none by default."""
 
 
 class PriceList(_Group):
@@ -144,6 +146,32 @@ class PriceList(_Group):
     """A JSON file of prices that are not the list prices, or of models that Parley does not know, in USD
     per million tokens, or per minute of audio:
     `{"gpt-realtime-2.1": {"audio_in": 32}, "gpt-realtime-translate": {"audio_minute": 0.034}}`."""
+
+    def read(self) -> Prices:
+        """OpenAI's list prices, changed by the file. Raises SettingsError for a bad one."""
+        name = "PARLEY_PRICES__FILE"
+        if not self.file:
+            return LIST_PRICES
+        try:
+            changes = json.loads(Path(self.file).read_bytes())
+            if not isinstance(changes, dict):
+                raise ValueError("no JSON object")
+            return LIST_PRICES.changed(changes)
+        except OSError as e:
+            raise SettingsError(name, self.file, f"a file that can be read ({e.strerror})") from None
+        except (ValueError, RecursionError) as e:
+            raise SettingsError(name, self.file, f"a JSON file of prices by model ({e})") from None
+
+
+class Export(_Group):
+    """PARLEY_EXPORT__…: where the summary of a room goes when it has ended."""
+
+    dir: str = ""
+    """A directory for one JSON file per room; empty: none is written."""
+    webhook_url: str = ""
+    """An http:// or https:// URL that it is posted to; empty: it is not."""
+    webhook_secret: SecretStr = SecretStr("")
+    """Signs what is posted, by Standard Webhooks: base64, with or without `whsec_` before it."""
 
 
 class Defaults(_Group):
@@ -155,12 +183,33 @@ class Defaults(_Group):
     agent: str = "off"
 
 
-class Settings(BaseSettings):
-    """Everything a worker is told by its environment."""
+class ForEstimate(BaseSettings):
+    """What decides the price of a room: an estimate needs no server and no key."""
 
     model_config = SettingsConfigDict(
         env_prefix="PARLEY_", env_nested_delimiter="__", frozen=True, extra="ignore"
     )
+
+    translation: Translation = Translation()
+    captions: Captions = Captions()
+    voice_agent: VoiceAgent = VoiceAgent()
+    vad: Vad = Vad()
+    prices: PriceList = PriceList()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (env_settings,)
+
+
+class Settings(ForEstimate):
+    """Everything a worker is told by its environment."""
 
     livekit_url: str = Field(validation_alias=AliasChoices("LIVEKIT_URL"))
     """ws:// or wss:// URL of the LiveKit server."""
@@ -187,12 +236,8 @@ class Settings(BaseSettings):
     )
     log_format: Literal["text", "json"] = Field("text", validation_alias=AliasChoices("PARLEY_LOG_FORMAT"))
 
-    translation: Translation = Translation()
-    captions: Captions = Captions()
-    voice_agent: VoiceAgent = VoiceAgent()
-    vad: Vad = Vad()
     limits: Limits = Limits()
-    prices: PriceList = PriceList()
+    export: Export = Export()
     defaults: Defaults = Defaults()
 
     @property
@@ -202,18 +247,7 @@ class Settings(BaseSettings):
 
     def price_list(self) -> Prices:
         """OpenAI's list prices, changed by PARLEY_PRICES__FILE. Raises SettingsError for a bad file."""
-        name, path = "PARLEY_PRICES__FILE", self.prices.file
-        if not path:
-            return LIST_PRICES
-        try:
-            changes = json.loads(Path(path).read_bytes())
-            if not isinstance(changes, dict):
-                raise ValueError("no JSON object")
-            return LIST_PRICES.changed(changes)
-        except OSError as e:
-            raise SettingsError(name, path, f"a file that can be read ({e.strerror})") from None
-        except (ValueError, RecursionError) as e:
-            raise SettingsError(name, path, f"a JSON file of prices by model ({e})") from None
+        return self.prices.read()
 
     def allowed(self, registered: Sequence[str]) -> Allowed:
         """What may be asked for, of the voice agents that are `registered`.
@@ -228,17 +262,6 @@ class Settings(BaseSettings):
         if self.preferences.agent not in (OFF, *names):
             raise SettingsError("PARLEY_DEFAULTS__AGENT", self.preferences.agent, ", ".join((OFF, *names)))
         return Allowed(self.limits.languages, names)
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (env_settings,)
 
 
 def _known() -> tuple[str, ...]:
@@ -323,8 +346,36 @@ def _check(settings: Settings) -> None:
             str(settings.translation.tail_least_s),
             f"at most PARLEY_TRANSLATION__TAIL_MOST_S, {settings.translation.tail_most_s}",
         )
+    _check_export(settings.export)
     _preferences(settings.defaults, settings.limits.languages)
     settings.price_list()
+
+
+def _check_export(export: Export) -> None:
+    if not export.webhook_url:
+        return
+    if not _is_http(export.webhook_url):
+        raise SettingsError("PARLEY_EXPORT__WEBHOOK_URL", export.webhook_url, "an http:// or https:// URL")
+    name, allowed = "PARLEY_EXPORT__WEBHOOK_SECRET", "base64 of 24 bytes or more, such as whsec_…"
+    secret = export.webhook_secret.get_secret_value()
+    if not secret:
+        raise SettingsError(name, None, f"{allowed}: PARLEY_EXPORT__WEBHOOK_URL is signed with it")
+    try:
+        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        key = b""
+    if len(key) < 24:
+        raise SettingsError(name, "(hidden)", allowed)
+
+
+def load_for_estimate() -> ForEstimate:
+    """Reads what an estimate depends on. Raises SettingsError for the first thing that is wrong."""
+    environment = dict(os.environ)
+    _refuse_unknown(environment)
+    try:
+        return ForEstimate()
+    except ValidationError as e:
+        raise _as_settings_error(e, environment) from None
 
 
 def load(agents: Sequence[str] = ()) -> Settings:

@@ -8,6 +8,7 @@
     │   │   └── UnknownAgentOptionError
     │   └── AgentModuleError
     ├── NothingToSeeError    a tool asked for a picture of a participant who shows nothing
+    ├── WebhookError         a webhook did not take what it was sent
     └── UnavailableError     something that Parley needs is not there: exit status 1, one line
 
 What goes wrong with a session of the API is `livekit.plugins.openai_realtime.errors`.
@@ -98,6 +99,18 @@ class NothingToSeeError(ParleyError):
 
     def __str__(self) -> str:
         return f"the participant shares no {self.source.replace('_', ' ')}"
+
+
+class WebhookError(ParleyError):
+    """A webhook did not take what it was sent: refused for good, or not within the time."""
+
+    def __init__(self, failure: str, tries: int) -> None:
+        super().__init__(failure, tries)
+        self.failure = failure
+        self.tries = tries
+
+    def __str__(self) -> str:
+        return f"{self.failure}, after {self.tries} {'try' if self.tries == 1 else 'tries'}"
 
 
 class UnavailableError(ParleyError):

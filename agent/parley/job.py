@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from pathlib import Path
 from time import monotonic
 
 import aiohttp
@@ -11,17 +12,21 @@ from livekit import api
 from livekit.plugins.openai_realtime.connection import new_http_session
 from livekit.plugins.openai_realtime.options import ConnectOptions
 
-from . import agents, config, logs
+from . import __version__, agents, config, logs
 from .access import Access, Gatekeeper
 from .bridges.translation import BridgePolicy
 from .config import Settings
 from .core.feed import FeedPolicy
 from .core.tail import TailPolicy
+from .export.leaving import ExportPolicy, Leaving
+from .export.webhook import WebhookPolicy
 from .link import JobLink, Served
 from .media.gate import GatePolicy
 from .metrics import Metrics
 from .room.agents import AgentPolicy
+from .room.costs import CostPolicy
 from .room.dial import Dialler
+from .room.layouts import LayoutPolicy
 from .room.originals import Originals
 from .room.supervisor import RoomPolicy, RoomSupervisor
 
@@ -60,11 +65,13 @@ def room_policy(settings: Settings) -> RoomPolicy:
         sessions=settings.limits.sessions_per_room,
         sessions_each=settings.limits.sessions_per_participant,
         hosts=settings.limits.hosts,
-        usd=settings.limits.usd_per_room,
+        layout=LayoutPolicy(translation.layout, translation.original, translation.duck_db),
+        costs=CostPolicy(
+            settings.limits.usd_per_room, settings.limits.usd_per_participant, translation.model
+        ),
         agents=AgentPolicy(
             defaults=settings.voice_agent,
             connect=connect_options(settings),
-            usd_per_participant=settings.limits.usd_per_participant,
             say=settings.limits.say,
         ),
     )
@@ -74,6 +81,17 @@ def connect_options(settings: Settings) -> ConnectOptions:
     """How to reach the API."""
     return ConnectOptions(
         api_key=settings.openai_api_key.get_secret_value(), base_url=settings.openai_base_url
+    )
+
+
+def export_policy(settings: Settings) -> ExportPolicy:
+    """Where the summary of a room goes."""
+    export = settings.export
+    return ExportPolicy(
+        Path(export.dir) if export.dir else None,
+        WebhookPolicy(export.webhook_url, export.webhook_secret.get_secret_value())
+        if export.webhook_url
+        else None,
     )
 
 
@@ -117,6 +135,9 @@ async def entrypoint(ctx: JobContext) -> None:
             hang_up=hang_up,
             originals=None if keep else Originals(subscribe, link.muted),
             access=access,
+            leaving=lambda notices: (
+                Leaving(export_policy(settings), http, metrics, notices, __version__).leave
+            ),
         )
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(_leave_in_time(ctx, supervisor, draining), name="drain")

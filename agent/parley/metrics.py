@@ -18,6 +18,8 @@ from .core.usage import LIST_PRICES, Prices, Tokens
 KINDS = ("translation", "voice_agent")
 DIRECTIONS = ("input", "input_cached", "output")
 """Of tokens. `input` are those that are not cached."""
+EXPORTS = ("directory", "webhook")
+"""Where room summaries go."""
 _SPAN_BUCKETS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0)
 _PATH_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 1.0, 2.5, 5.0, 10.0)
 _CONNECT_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0)
@@ -73,6 +75,12 @@ class Metrics:
             buckets=_CONNECT_BUCKETS,
             registry=r,
         )
+        self._exports = Counter(
+            "parley_exports",
+            "Room summaries that were handed over, or could not be",
+            ["to", "outcome"],
+            registry=r,
+        )
         self._queue = Gauge("parley_queue_seconds", "Audio waiting", ["where"], registry=r)
         for kind in KINDS:
             for metric in (
@@ -89,6 +97,9 @@ class Metrics:
         self._dropped.labels("original")
         for by in ("silence", "speed"):
             self._recovered.labels(by)
+        for to in EXPORTS:
+            for outcome in ("done", "failed"):
+                self._exports.labels(to, outcome)
         for where in ("ingress", "session", "playout"):
             self._dropped.labels(where)
             self._queue.labels(where)
@@ -145,6 +156,16 @@ class Metrics:
         """Lag was made up for: by silence that was left out, by speech that was played faster."""
         self._recovered.labels("silence").inc(silence_s)
         self._recovered.labels("speed").inc(speed_s)
+
+    @property
+    def dropped_s(self) -> dict[str, float]:
+        """Seconds of audio dropped so far, by where."""
+        samples = (sample for family in self._dropped.collect() for sample in family.samples)
+        return {s.labels["where"]: s.value for s in samples if s.name.endswith("_total")}
+
+    def exported(self, to: str, *, done: bool) -> None:
+        """A room's summary was handed to `to` (directory, webhook), or could not be."""
+        self._exports.labels(to, "done" if done else "failed").inc()
 
     def waiting(self, where: str, duration_s: float) -> None:
         """Audio that waits in `where` at this moment."""

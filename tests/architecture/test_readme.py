@@ -11,6 +11,8 @@ import pytest
 
 from parley import agents, cli, config
 from parley.agents import AgentOptions, Caller
+from parley.core.accounts import Accounts
+from parley.core.summary import Record
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -35,12 +37,34 @@ def test_every_parley_command_of_the_readme_is_known(capsys: pytest.CaptureFixtu
     written |= {
         line.strip() for block in blocks("sh") for line in block.splitlines() if line.startswith("parley")
     }
-    assert {"parley demo", "parley start", "parley simulator"} <= written
+    assert {"parley demo", "parley start", "parley simulator", "parley estimate"} <= written
     for command in sorted(written):
         with pytest.raises(SystemExit) as ended:
             cli.main([*shlex.split(command)[1:], "--help"])
         assert ended.value.code == 0, command
     capsys.readouterr()
+
+
+def test_the_estimate_of_the_readme_is_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    (command, shown) = re.findall(
+        r"^```sh\n(parley estimate .*)\n```\n\n```\n(.*?)^```$", README, re.M | re.S
+    )[0]
+    assert cli.main(shlex.split(command)[1:]) == 0
+    assert capsys.readouterr().out == shown
+
+
+def test_the_keys_of_the_summary_are_those_of_the_readme() -> None:
+    section = README[README.index("### What a room leaves behind") : README.index("### Your own LiveKit")]
+    keys = {key for row in section.splitlines() if row.startswith("| `") for key in _names(row.split("|")[1])}
+    summary = Record("room", Accounts(), 0.0).summary(0.0)
+    assert keys == set(summary) | {"parley", "began_at", "ended_at"}
+    for key in ("people", "events", "cost", "estimate"):
+        row = next(row for row in section.splitlines() if row.startswith(f"| `{key}`"))
+        assert set(summary[key]) <= _names(row)
+
+
+def _names(text: str) -> set[str]:
+    return set(re.findall(r"`([a-z0-9_]+)`", text))
 
 
 def test_the_exported_settings_start_a_worker_as_far_as_they_are_whole(
@@ -104,11 +128,13 @@ def test_the_agent_of_the_readme_is_loaded_as_it_stands(tmp_path: Path) -> None:
 def test_every_event_of_the_room_is_named() -> None:
     told = set()
     for path in (ROOT / "agent/parley").rglob("*.py"):
-        if path.parent.name in ("room", "voice", "bridges", "parley"):
+        if path.parent.name in ("room", "voice", "bridges", "export", "parley"):
             told |= set(
-                re.findall(r'"((?:session|audio|agent|tool|worker|preference)\.[a-z]+)"', path.read_text())
+                re.findall(
+                    r'"((?:session|audio|agent|tool|worker|preference|export)\.[a-z]+)"', path.read_text()
+                )
             )
-    assert {"agent.ended", "tool.failed", "session.failed"} <= told
+    assert {"agent.ended", "tool.failed", "session.failed", "export.failed"} <= told
     assert {f"`{event}`" for event in told} <= set(re.findall(r"`[a-z.]+`", README))
 
 

@@ -34,6 +34,7 @@ from parley.demo.speech import Utterance, countable_words, render
 from parley.media.gate import GatePolicy
 from parley.metrics import Metrics
 from parley.ports import TextKind
+from parley.room.costs import CostPolicy, RoomCosts
 from parley.room.dial import Dialler
 from parley.room.native import NativeLayer, native_layer
 from parley.room.track_input import FRAME_MS, Microphone
@@ -121,7 +122,10 @@ async def parley(
     async with new_http_session() as http, asyncio.TaskGroup() as group:
         dial = Dialler(ConnectOptions(api_key="simulated", base_url=base_url), http)
         policy = BridgePolicy("gpt-realtime-translate", "gpt-realtime-whisper")
-        around = Surroundings(dial, Mute(), Mute(), metrics, Access())
+        costs = RoomCosts("bench", CostPolicy(), metrics, Mute(), lambda identity, why: None)
+        around = Surroundings(
+            dial, Mute(), Mute(), metrics, Access(), lambda spec: costs.translation(spec, str)
+        )
         group.create_task(player.run())
         for i, track in enumerate(tracks):
             microphone = Microphone(GatePolicy())

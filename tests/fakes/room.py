@@ -129,6 +129,7 @@ class FakeRoom:
     """
 
     def __init__(self) -> None:
+        self.name = "the room"
         self.log: list[tuple[Any, ...]] = []
         self.texts: list[dict[str, Any]] = []
         self.text_error: Exception | None = None

@@ -76,8 +76,8 @@ class AgentOptions(BaseModel):
     """`audio`: it hears its participant. `hybrid`: it reads what the room's translations write, and opens its
     audio session only when it is addressed by its name or by `parley.say`; it is cheap while it is silent."""
     usd: float | None = Field(None, gt=0, allow_inf_nan=False)
-    """Budget of one participant's conversation at list prices, in USD, where it is less than
-    PARLEY_LIMITS__USD_PER_PARTICIPANT; None: none of its own."""
+    """Budget of one conversation at list prices, in USD, beside that of its participant
+    (PARLEY_LIMITS__USD_PER_PARTICIPANT); None: none of its own."""
 
 
 _OWN = tuple(AgentOptions.model_fields)

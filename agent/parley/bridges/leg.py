@@ -14,6 +14,7 @@ from time import monotonic
 from livekit.plugins.openai_realtime.errors import ConnectionLost, RealtimeError
 from livekit.plugins.openai_realtime.events import SessionClosed, TranslationEvent
 from livekit.plugins.openai_realtime.options import TranslationOptions
+from parley.core.accounts import Account
 from parley.core.ledger import Frame, Ledger
 from parley.core.stall import StallPolicy, Watch
 from parley.metrics import Metrics
@@ -40,6 +41,7 @@ class Leg:
         held: events that nobody may hear yet, because an earlier session is still speaking. Bounded by the
             time that one may take to end.
         ledger: what it was sent and has not answered; set when it is fed.
+        account: who pays for what it is sent; open from when it is fed.
         transcribing: whether the speaker's own words are transcribed.
     """
 
@@ -53,6 +55,7 @@ class Leg:
     ) -> None:
         self.held: deque[TranslationEvent] = deque()
         self.ledger: Ledger | None = None
+        self.account: Account | None = None
         self.transcribing = options.transcription_model is not None
         self.opened_at = 0.0
         self.replace_at = inf

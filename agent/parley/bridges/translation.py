@@ -23,6 +23,7 @@ from livekit.plugins.openai_realtime.errors import (
 from livekit.plugins.openai_realtime.events import ErrorReported, TranslationEvent
 from livekit.plugins.openai_realtime.options import TranslationOptions
 from parley.access import Refused, Spared
+from parley.core.accounts import Account
 from parley.core.feed import Feed, FeedPolicy
 from parley.core.framing import RATE_HZ, seconds
 from parley.core.model import BridgeSpec
@@ -73,8 +74,15 @@ class Surroundings:
     notices: Notices
     metrics: Metrics
     access: Access
+    account: "OpenAccount"
+    span: Callable[[str, float], None] = lambda language, span_s: None
+    """Told the ear-voice span of each phrase, with its language."""
     changed: Callable[[], None] = lambda: None
     """Called when the bridge begins or ceases to fail."""
+
+
+OpenAccount = Callable[[Callable[[], BridgeSpec]], Account]
+"""Opens the account of one session, for whom the bridge is at each moment."""
 
 
 class TranslationBridge:
@@ -108,6 +116,7 @@ class TranslationBridge:
             around.text,
             around.notices,
             around.metrics,
+            around.span,
             audio,
             f"{spec.key.language}-{random.randrange(1 << 32):08x}",
         )
@@ -205,6 +214,7 @@ class TranslationBridge:
                     self._feed.forget(monotonic())
                     self._recovered()
                 leg.ledger = self._feed.begin_session()
+                leg.account = self._around.account(lambda: self.spec)
                 self._legs.append(leg)
                 leg = await self._send(leg, group)
             # Waited for here: a failure inside the group's own exit leaves this task marked as cancelled.
@@ -231,6 +241,9 @@ class TranslationBridge:
             if leg.ledger is not None:
                 raise
             leg.failure = _realtime(group)  # it was open, and had not been fed yet
+        finally:
+            if leg.account is not None:
+                leg.account.close()
         if leg.ledger is not None:
             self._ended(leg)
 
@@ -266,6 +279,10 @@ class TranslationBridge:
             now = monotonic()
             frame = self._feed.take(now)
             if frame is not None:
+                if leg.account is None or not leg.account.spend(seconds(len(frame.pcm))):
+                    self._feed.give_up()  # nobody pays for what waits
+                    self.finish()
+                    break
                 await leg.append(frame)
                 sent = monotonic()
                 self.usd += self._around.metrics.sent(KIND, self._policy.model, seconds(len(frame.pcm)))

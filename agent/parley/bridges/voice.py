@@ -1,5 +1,6 @@
 """What comes out of a bridge: audio, captions, and how far both are behind the speaker."""
 
+from collections.abc import Callable
 from time import monotonic
 
 from livekit.plugins.openai_realtime.events import (
@@ -35,6 +36,7 @@ class Voice:
         text: TextOut,
         notices: Notices,
         metrics: Metrics,
+        span: Callable[[str, float], None],
         audio: AudioOut | None,
         prefix: str,
     ) -> None:
@@ -44,6 +46,7 @@ class Voice:
         self._text = text
         self._notices = notices
         self._metrics = metrics
+        self._span = span
         self._segmenters: dict[TextKind, Segmenter] = {
             "translation": Segmenter(f"t-{prefix}"),
             "source": Segmenter(f"s-{prefix}"),
@@ -93,6 +96,7 @@ class Voice:
             span_s = feed.answered(ledger, now, elapsed_ms, heard_at)
             if span_s is not None:
                 self._metrics.ear_voice_span.observe(max(0.0, span_s))
+                self._span(self._key.language, max(0.0, span_s))
             if ledger.lag_s is not None:
                 self.lag_s = max(0.0, ledger.lag_s)
         if self.audio is not None:

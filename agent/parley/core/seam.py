@@ -31,5 +31,7 @@ class Seam:
             self._loudest = max(level, self._loudest * _DECAY)
             quiet = level <= _QUIET * self._loudest
             self._quiet_s = self._quiet_s + 0.01 if quiet else 0.0
-        left = max(0.0, 1.0 - (now - self.began) / self.window_s)
-        return self.over(now) or self._quiet_s >= _SHORT_S + left * (_LONG_S - _SHORT_S)
+        if self.over(now):
+            return True
+        left = min(1.0, 1.0 - (now - self.began) / self.window_s)
+        return self._quiet_s >= _SHORT_S + left * (_LONG_S - _SHORT_S)

@@ -164,40 +164,10 @@ LIST_PRICES = Prices(
 """OpenAI's list prices on `PRICES_AS_OF`."""
 
 
-def usd_per_second(model: str) -> float:
-    """The list price of one second of audio of a model that is charged by the minute."""
-    return LIST_PRICES.usd_per_second(model)
-
-
-@dataclass(slots=True)
-class Meter:
-    """Seconds sent to and received from sessions of one model, and their cost."""
-
-    model: str
-    prices: Prices = LIST_PRICES
-    sent_s: float = 0.0
-    received_s: float = 0.0
-    _rate: float = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        self._rate = self.prices.usd_per_second(self.model)
-
-    def sent(self, duration_s: float) -> float:
-        """Counts audio sent; returns what it costs in USD."""
-        self.sent_s += duration_s
-        return duration_s * self._rate
-
-    def received(self, duration_s: float) -> None:
-        """Counts audio received, which translation does not charge for."""
-        self.received_s += duration_s
-
-    @property
-    def usd(self) -> float:
-        """Cost so far."""
-        return self.sent_s * self._rate
-
-
 BudgetEvent = Literal["warning", "exceeded"]
+
+_ROUNDING_USD = 1e-9
+"""What a sum of many small amounts may be off by."""
 
 
 @dataclass(slots=True)
@@ -229,6 +199,19 @@ class Budget:
             self._warned = True
             return "warning"
         return None
+
+    def fits(self, usd: float) -> bool:
+        """Whether this much can still be spent without going beyond the limit."""
+        if self.limit_usd is None:
+            return True
+        return not self._exceeded and self.spent_usd + usd <= self.limit_usd + _ROUNDING_USD
+
+    def stop(self) -> BudgetEvent | None:
+        """What is left buys nothing more: the budget is spent, which is said once."""
+        if self.limit_usd is None or self._exceeded:
+            return None
+        self._exceeded = True
+        return "exceeded"
 
     @property
     def exceeded(self) -> bool:

@@ -33,6 +33,7 @@ from parley.voice.ports import Ending, Surroundings, Who
 
 from .camera import picture
 from .changes import Changes
+from .costs import AgentAccounts, RoomCosts
 from .handover import Handover, Spawn
 from .text_output import CAPTIONS_TOPIC, Text, TextOutput, microphone_sid
 from .track_input import Ingress, MixedIn
@@ -72,8 +73,6 @@ class AgentPolicy:
     defaults: config.VoiceAgent
     """What holds for an agent that does not say otherwise."""
     connect: ConnectOptions
-    usd_per_participant: float | None = None
-    """Budget of one participant's agent in one room, in USD; None: none."""
     say: tuple[str, ...] = ()
     """Identities that may make an agent speak, `*` for everybody; participants of kind agent always may."""
 
@@ -87,6 +86,7 @@ class _Running:
     output: TrackOutput
     language: str
     """BCP-47 tag of what the participant hears; empty: not known."""
+    meter: AgentAccounts
     task: "asyncio.Task[None] | None" = field(default=None, repr=False)
 
 
@@ -105,7 +105,7 @@ class RoomAgents:
         changes: Changes,
         new_track: NewTrack,
         spawn: Spawn,
-        budget: Budget,
+        costs: RoomCosts,
         hang_up: HangUp | None = None,
     ) -> None:
         self._room = room
@@ -119,7 +119,7 @@ class RoomAgents:
         self._new_track = new_track
         self._spawn = spawn
         self._hang_up = hang_up
-        self._budget = budget
+        self._costs = costs
         self._roster: Roster = {}
         self._running: dict[str, _Running] = {}
         self._ended: dict[str, Wanted] = {}
@@ -156,10 +156,16 @@ class RoomAgents:
             if of(running.want.beside)
         ]
 
-    def end_all(self, why: str) -> None:
-        """The room can afford them no longer: each says so, and ends."""
+    def end_for_budget(self, beside: str | None, why: str) -> None:
+        """A participant, or the room (None), can afford them no longer: each says so, and ends."""
         for running in self._running.values():
-            running.agent.end_for_budget(why)
+            if beside is None or running.want.beside == beside:
+                running.agent.end_for_budget(why)
+
+    def payer(self, reader: str) -> str:
+        """Who pays for what a reader asks for: of an agent that reads, the participant whom it serves."""
+        running = self._running.get(reader.removeprefix(_READER)) if reader.startswith(_READER) else None
+        return reader if running is None else running.want.beside
 
     async def fit(self, roster: Roster) -> None:
         """Ends the agents that nobody wants any more, starts those that are missing."""
@@ -180,7 +186,7 @@ class RoomAgents:
                     running.language = language
                     await running.agent.speak_language(language)
         for key, new in want.items():
-            if key not in self._running and key not in self._ended and not self._budget.exceeded:
+            if key not in self._running and key not in self._ended and self._costs.affords(new.beside):
                 await self._start(key, new)
 
     def of(self, identity: str) -> VoiceAgent | HybridAgent | None:
@@ -229,6 +235,8 @@ class RoomAgents:
         queue = SpeechPlayout()
         output = self._new_track(f"parley-agent:{want.beside}", queue)
         lines = _Lines(self)
+        transcriber = options.transcription.model if options.transcription is not None else None
+        meter = self._costs.agent(want.beside, caller.language, options.model, transcriber)
         around = Surroundings(
             self._policy.connect,
             self._http,
@@ -236,8 +244,9 @@ class RoomAgents:
             self._notices,
             self._metrics,
             lambda source: picture(self._room, want.beside, source),
+            meter,
         )
-        budgets = (Budget(_least(spec.options.usd, self._policy.usd_per_participant)), self._budget)
+        budgets = (Budget(spec.options.usd),)
         silence_s = self._policy.defaults.silence_ms / 1000
         defaults = self._policy.defaults
         resume = ResumeOptions(history_items=defaults.history_items, stall_s=defaults.stall_s)
@@ -257,7 +266,7 @@ class RoomAgents:
             return voice(fresh.pop() if fresh else spec.make(caller))
 
         made = HybridAgent(spec.name, caller, wake) if hybrid else voice(agent)
-        running = lines.running = self._running[key] = _Running(want, made, output, caller.language)
+        running = lines.running = self._running[key] = _Running(want, made, output, caller.language, meter)
         self._follow(key, want)
         running.task = self._spawn(self._guard(key, running), f"voice agent {want.name}")
 
@@ -312,6 +321,7 @@ class RoomAgents:
             ending = Ending("failed", f"{type(e).__name__}: {e}")
         finally:
             self._detach(key, running)
+            running.meter.close()
             await asyncio.shield(self._take_back(running.output, publishing))
         await self._after(key, running, ending, since)
 
@@ -438,8 +448,3 @@ def _language(person: Participant | None) -> str:
         return ""
     wish = person.preferences
     return wish.hears if wish.hears != ORIGINAL else wish.speaks if wish.speaks != AUTO else ""
-
-
-def _least(*limits: float | None) -> float | None:
-    """The tightest of the limits that are set."""
-    return min((limit for limit in limits if limit is not None), default=None)

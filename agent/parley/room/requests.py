@@ -196,7 +196,7 @@ def state_of(
     bridges: Iterable[TranslationBridge],
     agents: list[dict[str, object]],
     tracks: str,
-    usd: float,
+    cost: dict[str, Any],
 ) -> dict[str, Any]:
     """A room as `parley.state` tells it; `tracks` is the worker's attribute `parley.tracks`."""
     people = {p.identity: told(p.preferences) for p in roster.values() if p.is_person}
@@ -215,7 +215,8 @@ def state_of(
         "translations": translations,
         "agents": agents,
         "tracks": json.loads(tracks),
-        "usd": round(usd, 6),
+        "usd": cost["usd"],
+        "cost": cost,
     }
 
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic, thread_time
 from typing import Any
 
@@ -17,13 +17,14 @@ from parley.core.model import BridgeKey, BridgeSpec, Preferences, Route
 from parley.core.planning import desired
 from parley.core.preferences import Allowed, Rejection
 from parley.core.routing import routes
-from parley.core.usage import Budget
 from parley.media.gate import GatePolicy
 from parley.metrics import Metrics
-from parley.ports import Dial
+from parley.ports import Dial, Notices
 
 from .agents import AgentPolicy, HangUp, RoomAgents
 from .changes import ROOM, Changes
+from .costs import CostPolicy, Leave, RoomCosts
+from .layouts import Around, LayoutPolicy, Track, layout_of
 from .native import NativeLayer, native_layer
 from .originals import Originals, originals_of
 from .permissions import Permissions, table
@@ -32,6 +33,7 @@ from .requests import Requests, state_of
 from .roster import People
 from .set_preferences import SetPreferences
 from .succession import Succession
+from .takeover import PHRASE_S, Takeover
 from .text_output import RoomNotices, TextOutput
 from .track_input import FRAME_MS, Ingress
 from .track_output import Player, TrackOutput
@@ -41,13 +43,8 @@ logger = logging.getLogger("parley.room")
 
 SETTLE_S = 0.03
 """Changes that come together are looked at together."""
-PHRASE_S = 8.0
-"""How long a phrase that lives when the room is left may go on."""
 FINISH_S = 45.0
 """How long what was said may take to come out when the room is left."""
-TAKE_S = 10.0
-"""How long a worker that stands by may take to listen to the microphones."""
-HANDOVER_TICK_S = 0.05
 GIVE_BACK_S = 5.0
 """How long the original voices may take to be given back when the room is left."""
 GAUGES_S = 1.0
@@ -66,8 +63,8 @@ class RoomPolicy:
     """Sessions of one participant, as speaker and as listener; None: only the room's limit holds."""
     hosts: tuple[str, ...] = ()
     """Who may set preferences of others, `*` for everybody."""
-    usd: float | None = None
-    """Budget of the room at list prices, in USD; None: none. Spent, all sessions end."""
+    layout: LayoutPolicy = field(default_factory=LayoutPolicy)
+    costs: CostPolicy = field(default_factory=CostPolicy)
     agents: AgentPolicy | None = None
     """None: there are no voice agents."""
 
@@ -87,6 +84,7 @@ class RoomSupervisor:
         hang_up: HangUp | None = None,
         originals: Originals | None = None,
         access: Access | None = None,
+        leaving: Callable[[Notices], Leave] | None = None,
     ) -> None:
         self._room = room
         self._policy = policy
@@ -94,7 +92,10 @@ class RoomSupervisor:
         self._changes = Changes()
         self._layer: NativeLayer | None = native_layer(asyncio.get_running_loop())
         self._text = TextOutput(room, self._layer)
-        self._notices = RoomNotices(self._text, lambda: room.local_participant.identity)
+        notices = RoomNotices(self._text, lambda: room.local_participant.identity)
+        self._costs = RoomCosts(room.name, policy.costs, metrics, notices, self._spent)
+        self._notices = self._costs.notices
+        self._leave_behind = leaving(notices) if leaving is not None else None
         self._permissions = Permissions(room)
         self._originals = originals
         self._succession = Succession(room)
@@ -105,24 +106,32 @@ class RoomSupervisor:
         self._setting = SetPreferences(room, self._people, policy.hosts, self._set, lambda: self._standby)
         access = access or Access()
         self._reading = Reading(room, self._text, lambda: self._people.roster, lambda: self._agents)
-        self._budget = Budget(policy.usd)
-        self._counted_usd = 0.0
         self._described = "{}"
         self._standby = True
-        self._handing_over = False
-        self._holding: frozenset[str] | None = None
-        self._inherited_usd = 0.0
         self._leaving = asyncio.Event()
         self._group = asyncio.TaskGroup()
         self._ingress = Ingress(self._layer, policy.gate, self._spawn)
+        around = Around(
+            *(room, self._player, self._layer, metrics, self._notices),
+            *(self._ingress, self._changes, self._spawn),
+        )
+        self._layout = layout_of(policy.layout, around)
         self._translations = RoomTranslations(
-            room,
             policy.bridge,
             SessionLimits(policy.sessions, policy.sessions_each),
             lambda: self._people.roster,
             self._reading.captions,
-            lambda text: Surroundings(dial, text, self._notices, metrics, access, self._changes.add),
-            lambda name: TrackOutput(self._player, name, self._layer, metrics),
+            lambda text: Surroundings(
+                dial,
+                text,
+                self._notices,
+                metrics,
+                access,
+                lambda spec: self._costs.translation(spec, self._payer),
+                self._costs.record.span,
+                self._changes.add,
+            ),
+            self._layout,
             self._notices,
             metrics,
             self._ingress,
@@ -143,7 +152,7 @@ class RoomSupervisor:
                 self._changes,
                 lambda name, queue: TrackOutput(self._player, name, self._layer, metrics, queue),
                 self._spawn,
-                self._budget,
+                self._costs,
                 hang_up,
             )
             self._requests = Requests(
@@ -155,6 +164,15 @@ class RoomSupervisor:
                 lambda: self._standby,
                 self._spawn,
             )
+
+        self._takeover = Takeover(
+            self._succession,
+            self._translations,
+            self._agents,
+            self._costs.accounts,
+            self._ingress,
+            self._spawn,
+        )
 
     async def run(self) -> None:
         """Serves the room until it is gone or `leave` was called. Cancelling it drops what is being said."""
@@ -181,8 +199,10 @@ class RoomSupervisor:
                 await self._follow()
                 if not self._changes.closed:
                     await self._finish()
-                elif self._agents is not None:
-                    await self._agents.finish()
+                else:
+                    if self._agents is not None:
+                        await self._agents.finish()
+                    await self._leave()
                 self._translations.cancel()
                 for task in background:
                     task.cancel()
@@ -240,44 +260,59 @@ class RoomSupervisor:
                 self._people.update(identity, participants.get(identity))
         self._metrics.rooms.set(0 if standby else 1)
         self._metrics.participants.set(0 if standby else self._people.people)
+        self._costs.follow({} if standby else self._people.roster)
         agents = self._agents
-        if agents is not None and self._holding is None:
+        if agents is not None and not self._takeover.released:
             await agents.fit({} if standby or self._succession.agents_held else self._people.roster)
         translations = self._translations
-        await translations.prepare({} if standby or self._budget.exceeded else self._wanted())
+        await translations.prepare({} if standby else self._wanted())
+        await self._layout.fit(translations.listeners, {} if standby else self._people.roster)
         self._permit()
         await self._describe()
         translations.start(self._succession.held)
-        heard = translations.speakers | (agents.speakers if agents is not None else set())
+        heard = (
+            translations.speakers | self._layout.speakers | (agents.speakers if agents is not None else set())
+        )
         await self._ingress.follow(heard, participants)
         self._take_originals(participants)
         if not standby:
-            await self._succeed(participants)
+            await self._takeover.succeed(participants)
 
     def _wanted(self) -> dict[BridgeKey, BridgeSpec]:
-        wanted = desired(self._routes())
-        holding = self._holding
-        return wanted if holding is None else {k: spec for k, spec in wanted.items() if k.speaker in holding}
+        return self._takeover.held(desired(self._costs.affordable(self._routes(), self._payer)))
 
     def _routes(self) -> frozenset[Route]:
         roster = self._people.roster
         return routes(roster) | (self._agents.routes(roster) if self._agents is not None else set())
 
+    def _payer(self, reader: str) -> str:
+        return reader if self._agents is None else self._agents.payer(reader)
+
+    def _spent(self, identity: str | None, why: str) -> None:
+        """The budget of the room (None), or of a participant, is spent."""
+        self._changes.add(ROOM)
+        if self._agents is not None:
+            self._agents.end_for_budget(identity, why)
+
     # Who may hear what
 
     def _permit(self, *, again: bool = False) -> None:
+        self._permissions.apply(table((t.sid, t.listeners) for t in self._tracks()), again=again)
+
+    def _tracks(self) -> list[Track]:
+        tracks = self._layout.tracks(self._translations.listeners)
         roster = self._people.roster
-        tracks = [(output.sid, hearing) for output, _, hearing in self._translations.listeners]
         for output, want in self._agents.tracks if self._agents is not None else ():
-            tracks.append((output.sid, [listener for listener in want.hears if listener in roster]))
-        self._permissions.apply(table(tracks), again=again)
+            listeners = [listener for listener in want.hears if listener in roster]
+            tracks.append(Track(output.sid, want.beside, None, "agent", listeners))
+        return tracks
 
     def _take_originals(self, participants: Mapping[str, rtc.RemoteParticipant]) -> None:
         """Those who hear a translation do not hear the original, if that is how the room is set."""
         if self._originals is None or self._succession.predecessor:
             return  # the one that leaves gives back what it took when it is gone
-        heard = [(key.speaker, listeners) for _, key, listeners in self._translations.heard]
-        self._originals.fit(originals_of(heard, participants), participants)
+        taken = self._layout.taken(self._translations.listeners, self._translations.heard)
+        self._originals.fit(originals_of(taken, participants), participants)
 
     def _republished(self, publication: rtc.LocalTrackPublication, previous_sid: str) -> None:
         """A full reconnect gave a track a new SID: heard by nobody until the table names it."""
@@ -286,11 +321,10 @@ class RoomSupervisor:
 
     async def _describe(self) -> None:
         """Says in the worker's attribute which track is what."""
-        tracks: dict[str, dict[str, str | None]] = {}
-        for output, key, _ in self._translations.listeners:
-            tracks[output.sid] = _description(key.speaker, key.language, "translation")
-        for output, want in self._agents.tracks if self._agents is not None else ():
-            tracks[output.sid] = _description(want.beside, None, "agent")
+        tracks = {
+            track.sid: {"speaker": track.speaker, "language": track.language, "kind": track.kind}
+            for track in self._tracks()
+        }
         described = json.dumps(tracks, ensure_ascii=False, sort_keys=True)
         if described != self._described:
             self._described = described
@@ -300,7 +334,8 @@ class RoomSupervisor:
         """What RPC `parley.state` answers; `own`: whose agents the asker may know about."""
         agents = self._agents.state(own) if self._agents is not None else []
         bridges = self._translations.bridges
-        state = state_of(self._people.roster, bridges, agents, self._described, self._budget.spent_usd)
+        cost = self._costs.state(own)
+        state = state_of(self._people.roster, bridges, agents, self._described, cost)
         muted = self._originals.muted if self._originals is not None else {}
         return state | {"muted": {listener: sorted(sids) for listener, sids in muted.items()}}
 
@@ -332,58 +367,14 @@ class RoomSupervisor:
 
     # Other workers
 
-    async def _succeed(self, participants: Mapping[str, rtc.RemoteParticipant]) -> None:
-        """Takes over from a worker that leaves, if one does."""
-        if not self._succession.predecessor:
-            if self._holding is None and not self._handing_over:
-                await self._succession.serve()
-            return
-        inherited = max(0.0, self._succession.spent_usd - self._inherited_usd)
-        self._inherited_usd += inherited
-        self._budget.spend(inherited)
-        speakers = (participants.get(identity) for identity in self._translations.speakers)
-        if all(p is None or self._ingress.captures(p) for p in speakers):
-            await self._succession.take()
-
     @property
     def successor(self) -> bool:
         """Whether another worker stands by."""
         return self._succession.successor and not self._standby
 
     async def hand_over(self) -> bool:
-        """Gives the room to the worker that stands by, each speaker at a pause.
-
-        Returns whether it has taken over: if not, the room is served on.
-        """
-        self._handing_over = True
-        await self._succession.hold(None, agents=True, usd=self._budget.spent_usd)
-        deadline = monotonic() + TAKE_S
-        while not self._succession.taken:
-            if monotonic() > deadline or not self._succession.successor:
-                self._handing_over = False
-                await self._succession.serve()
-                return False
-            await asyncio.sleep(HANDOVER_TICK_S)
-        await self._release()
-        return True
-
-    async def _release(self) -> None:
-        """Lets go of the speakers, those who speak at the end of their phrase, and of the agents."""
-        ending = self._spawn(self._agents.finish(), "agents") if self._agents is not None else None
-        holding, told = set(self._translations.speakers), None
-        deadline = monotonic() + PHRASE_S
-        while True:
-            for speaker in list(holding):
-                if not self._ingress.speaking(speaker) or monotonic() > deadline:
-                    self._translations.release(speaker)
-                    holding.discard(speaker)
-            self._holding = frozenset(holding)
-            agents = ending is not None and not ending.done()
-            if told != (told := (self._holding, agents)):
-                await self._succession.hold(holding, agents=agents, usd=self._budget.spent_usd)
-            if not holding and not agents:
-                return
-            await asyncio.sleep(HANDOVER_TICK_S)
+        """Gives the room to the worker that stands by; returns whether it has it: if not, it is served on."""
+        return await self._takeover.hand_over()
 
     # The end
 
@@ -398,6 +389,7 @@ class RoomSupervisor:
         await self._translations.finish(FINISH_S)
         if self._originals is not None:
             await self._originals.give_back(GIVE_BACK_S)
+        await self._leave()
         self._notices.say("worker.left", speaker=None, language=None, detail="the room is left")
         try:
             async with asyncio.timeout(5):
@@ -405,12 +397,16 @@ class RoomSupervisor:
         except TimeoutError:
             logger.warning("the room could not be told that the worker left")
 
+    async def _leave(self) -> None:
+        """Hands over what the room leaves behind."""
+        if self._leave_behind is not None:
+            await self._costs.leave(self._leave_behind)
+
     async def _gauges(self) -> None:
         """Keeps the gauges of all queues current."""
         told = 0
         while True:
             await asyncio.sleep(GAUGES_S)
-            self._count()
             running = self._translations.all
             waiting_s = self._agents.waiting_s if self._agents is not None else 0.0
             self._metrics.waiting("session", waiting_s + sum(r.bridge.waiting_s for r in running))
@@ -419,23 +415,5 @@ class RoomSupervisor:
                 self._metrics.dropped("ingress", (self._layer.dropped_frames - told) * FRAME_MS / 1000)
                 told = self._layer.dropped_frames
 
-    def _count(self) -> None:
-        """Takes what the translations have cost from the room's budget, and looks what is left."""
-        usd = self._translations.usd
-        event = self._budget.spend(usd - self._counted_usd)
-        self._counted_usd = usd
-        if event is not None:
-            detail = f"the room: {self._budget}"
-            self._notices.say(f"budget.{event}", speaker=None, language=None, detail=detail)
-        if self._budget.exceeded and self._translations.bridges:
-            self._changes.add(ROOM)
-        if event == "exceeded" and self._agents is not None:
-            self._agents.end_all("the room's budget is spent")
-
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
         return self._group.create_task(work, name=name)
-
-
-def _description(speaker: str, language: str | None, kind: str) -> dict[str, str | None]:
-    """One entry of `parley.tracks`."""
-    return {"speaker": speaker, "language": language, "kind": kind}

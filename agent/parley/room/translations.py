@@ -2,12 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from livekit.rtc.participant import PublishTrackError
 
-from livekit import rtc
 from parley.bridges.translation import BridgePolicy, Surroundings, TranslationBridge
 from parley.core.model import BridgeKey, BridgeSpec, Roster
 from parley.core.planning import Refusal, limited, plan
@@ -15,8 +14,8 @@ from parley.metrics import Metrics
 from parley.ports import Notices, TextOut
 
 from .changes import Changes
+from .layouts import Heard, Layout, Output
 from .track_input import Ingress, Spawn
-from .track_output import TrackOutput, take_back
 
 logger = logging.getLogger("parley.room")
 
@@ -26,8 +25,6 @@ RESTART_S = 1.0
 NewCaptions = Callable[[BridgeKey, Callable[[], TranslationBridge]], TextOut]
 """Makes the captions of a bridge, which may be made after them."""
 NewSurroundings = Callable[[TextOut], Surroundings]
-NewTrack = Callable[[str], TrackOutput]
-"""Makes the track of this name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +42,7 @@ class Running:
     """A bridge and what belongs to it."""
 
     bridge: TranslationBridge
-    output: TrackOutput | None = None
+    output: Output | None = None
     task: "asyncio.Task[None] | None" = field(default=None, repr=False)
 
     @property
@@ -59,26 +56,24 @@ class RoomTranslations:
 
     def __init__(
         self,
-        room: rtc.Room,
         policy: BridgePolicy,
         limits: SessionLimits,
         roster: Callable[[], Roster],
         captions: NewCaptions,
         around: NewSurroundings,
-        new_track: NewTrack,
+        layout: Layout,
         notices: Notices,
         metrics: Metrics,
         ingress: Ingress,
         changes: Changes,
         spawn: Spawn,
     ) -> None:
-        self._room = room
         self._policy = policy
         self._limits = limits
         self._roster = roster
         self._captions = captions
         self._around = around
-        self._new_track = new_track
+        self._layout = layout
         self._notices = notices
         self._metrics = metrics
         self._ingress = ingress
@@ -117,24 +112,27 @@ class RoomTranslations:
         return self._ended_usd + sum(running.bridge.usd for running in self.all)
 
     @property
-    def listeners(self) -> Iterable[tuple[TrackOutput, BridgeKey, list[str]]]:
+    def listeners(self) -> Heard:
         """The published tracks, what is on them, and who hears them."""
-        roster = self._roster()
-        for running in self.all:
-            if running.output is not None:
-                key = running.spec.key
-                hearing = [
-                    listener
-                    for listener in running.spec.listeners
-                    if listener in roster and roster[listener].preferences.hears == key.language
-                ]
-                yield running.output, key, hearing
+        return [
+            (running.output, running.spec.key, self._hearing(running.spec))
+            for running in self.all
+            if running.output is not None
+        ]
 
     @property
-    def heard(self) -> Iterable[tuple[TrackOutput, BridgeKey, list[str]]]:
+    def heard(self) -> Heard:
         """The same of those that are wanted and work: who hears them needs no original."""
         working = {r.output for r in self._running.values() if r.task is not None and not r.bridge.failing}
         return [track for track in self.listeners if track[0] in working]
+
+    def _hearing(self, spec: BridgeSpec) -> list[str]:
+        roster = self._roster()
+        return [
+            listener
+            for listener in spec.listeners
+            if listener in roster and roster[listener].preferences.hears == spec.key.language
+        ]
 
     async def prepare(self, wanted: dict[BridgeKey, BridgeSpec]) -> None:
         """Stops what nobody wants, changes what runs, and publishes the tracks of what is to start."""
@@ -162,6 +160,8 @@ class RoomTranslations:
         for key in self._starting:
             if key not in waiting and (running := self._running.get(key)) is not None:
                 self._ingress.attach(key.speaker, key, running.bridge)
+                if running.output is not None:
+                    self._layout.begin(key, running.output)
                 running.task = self._spawn(self._guard(running), f"bridge into {key.language}")
         self._starting = waiting
 
@@ -209,7 +209,7 @@ class RoomTranslations:
         if running.task is None:  # it never started
             self._ended(running)
             if running.output is not None:
-                self._spawn(take_back(running.output, self._room), "unpublish")
+                self._spawn(self._layout.close(key, running.output), "unpublish")
             return
         self._finishing.append(running)
 
@@ -226,7 +226,7 @@ class RoomTranslations:
         finally:
             self._ended(running)
             if running.output is not None and not self._leaving:
-                await asyncio.shield(take_back(running.output, self._room))
+                await asyncio.shield(self._layout.close(key, running.output))
 
     def _ended(self, running: Running) -> None:
         if self._running.get(running.spec.key) is running:
@@ -242,7 +242,7 @@ class RoomTranslations:
         for running in self._running.values():
             if running.output is not None and not running.spec.listeners:
                 output, running.output, running.bridge.audio = running.output, None, None
-                self._spawn(take_back(output, self._room), "unpublish")
+                self._spawn(self._layout.close(running.spec.key, output), "unpublish")
         missing = [r for r in self._running.values() if r.spec.listeners and r.output is None]
         if not missing:
             return
@@ -252,16 +252,16 @@ class RoomTranslations:
 
     async def _publish(self, running: Running) -> None:
         key = running.spec.key
-        output = self._new_track(f"parley:{key.speaker}:{key.language}")
         try:
-            await output.publish(self._room)
+            output = await self._layout.open(key)
         except PublishTrackError as e:
-            await output.unpublish(self._room)
             self._notices.say("session.failed", speaker=key.speaker, language=key.language, detail=str(e))
             asyncio.get_running_loop().call_later(RESTART_S, self._changes.add)
             return
         running.output = output
         running.bridge.audio = output
+        if running.task is not None:
+            self._layout.begin(key, output)  # it had readers before it had a listener
         if running.bridge.live:
             output.expect()
 

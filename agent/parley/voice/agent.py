@@ -85,7 +85,7 @@ class VoiceAgent:
         self._own = own = spec.options
         self._around = around
         self._track = track
-        self._spending = Spending(around.metrics, options, budgets, self._on_budget)
+        self._spending = Spending(around.metrics, options, budgets, self._on_budget, around.meter)
         self._ears = Ears()
         self._lines = Lines(f"a-{id(self):x}", lambda line, cut: around.lines.send(line, "agent", cut=cut))
         self._mouth = Mouth(queue, track, self._lines)

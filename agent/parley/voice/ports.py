@@ -9,6 +9,7 @@ import aiohttp
 from livekit.plugins.openai_realtime.options import ConnectOptions
 from parley.agents import Source
 from parley.core.transcript import Segment
+from parley.core.usage import Tokens
 from parley.metrics import Metrics
 from parley.ports import Notices
 
@@ -23,6 +24,16 @@ class LinesOut(Protocol):
         """A line so far, or in the end; `cut`: more was to be said, and was given up."""
 
 
+class Meter(Protocol):
+    """Where the room counts what a conversation uses."""
+
+    def tokens(self, used: Tokens) -> None:
+        """What one response used."""
+
+    def transcribed(self, audio_s: float) -> None:
+        """What the transcription of one turn used."""
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """The ports of a voice agent."""
@@ -34,6 +45,7 @@ class Surroundings:
     metrics: Metrics
     see: Callable[[Source], Awaitable[bytes]] | None = None
     """Takes a picture of what the participant shows, PNG or JPEG. Raises NothingToSeeError."""
+    meter: Meter | None = None
 
 
 @dataclass(frozen=True, slots=True)

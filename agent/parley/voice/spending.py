@@ -6,6 +6,8 @@ from livekit.plugins.openai_realtime import ConversationOptions, TokenUsage, Tra
 from parley.core.usage import Budget, BudgetEvent, Tokens
 from parley.metrics import Metrics
 
+from .ports import Meter
+
 KIND = "voice_agent"
 
 OnBudget = Callable[[BudgetEvent, str], None]
@@ -16,13 +18,19 @@ class Spending:
     """One conversation's."""
 
     def __init__(
-        self, metrics: Metrics, options: ConversationOptions, budgets: Sequence[Budget], on_budget: OnBudget
+        self,
+        metrics: Metrics,
+        options: ConversationOptions,
+        budgets: Sequence[Budget],
+        on_budget: OnBudget,
+        meter: Meter | None = None,
     ) -> None:
         self._metrics = metrics
         self._model = options.model
         self._transcriber = options.transcription.model if options.transcription is not None else ""
         self._budgets = budgets
         self._on_budget = on_budget
+        self._meter = meter
         self.tokens = Tokens()
         self.usd = 0.0
 
@@ -31,11 +39,15 @@ class Spending:
         tokens = as_tokens(usage)
         self.tokens += tokens
         self._spend(self._metrics.tokens(KIND, tokens, self._model))
+        if self._meter is not None:
+            self._meter.tokens(tokens)
 
     def transcription(self, usage: TranscriptionUsage) -> None:
         """What the transcription of one turn used."""
         if self._transcriber:
             self._spend(self._metrics.transcribed(KIND, self._transcriber, usage.seconds))
+            if self._meter is not None:
+                self._meter.transcribed(usage.seconds)
 
     def _spend(self, usd: float) -> None:
         self.usd += usd

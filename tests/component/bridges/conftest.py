@@ -8,6 +8,7 @@ import pytest
 
 from parley.access import Access
 from parley.bridges.translation import BridgePolicy, Surroundings, TranslationBridge
+from parley.core.accounts import Account, Accounts, Line
 from parley.core.framing import BYTES_PER_S
 from parley.core.model import BridgeKey, BridgeSpec
 from parley.metrics import Metrics
@@ -40,6 +41,7 @@ class Rig:
         policy: BridgePolicy | None = None,
         *,
         access: Access | None = None,
+        usd: float | None = None,
         source_readers: Iterable[str] = (),
         speaker: str = "ana",
     ) -> None:
@@ -47,18 +49,33 @@ class Rig:
         self.text = RecordingTextOut()
         self.notices = RecordingNotices()
         self.metrics = Metrics()
+        self.accounts = Accounts(usd=usd)
+        self.spans: list[tuple[str, float]] = []
         spec = BridgeSpec(
             BridgeKey(speaker, "fr"), frozenset({"ben"}), frozenset(), frozenset(source_readers)
         )
         self.bridge = TranslationBridge(
             spec,
             policy or BridgePolicy("gpt-realtime-translate", "gpt-realtime-whisper"),
-            Surroundings(dial, self.text, self.notices, self.metrics, access or Access()),
+            Surroundings(
+                dial,
+                self.text,
+                self.notices,
+                self.metrics,
+                access or Access(),
+                self._account,
+                lambda language, span_s: self.spans.append((language, span_s)),
+            ),
             self.audio,
         )
         self.said: list[int] = []
         self._quiet = 99
         self._recent: list[bytes] = []
+
+    def _account(self, spec: Callable[[], BridgeSpec]) -> Account:
+        key = spec().key
+        line = Line("translation", key.speaker, key.language)
+        return self.accounts.open(line, "gpt-realtime-translate", lambda: spec().listeners)
 
     async def hear(self, n: int) -> None:
         """One piece of the microphone, in its time."""

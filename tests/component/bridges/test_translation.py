@@ -344,6 +344,34 @@ async def test_the_span_counts_what_waits_to_be_played_and_lives_through_a_loss(
     assert 0.8 <= r.value("parley_ear_voice_span_seconds_sum") - first_s < 3
 
 
+async def test_a_budget_is_never_gone_beyond_and_what_was_paid_for_comes_out(
+    rig: MakeRig, dial: ScriptedDial
+) -> None:
+    frame_usd = 0.2 * 0.034 / 60
+    r = rig(dial, usd=10.5 * frame_usd)
+    async with r.running() as task:
+        await r.speak(40)
+        await r.silence(12)
+        assert task.done(), "nobody pays for any more of it"
+    assert len(dial.sessions[0].sent) == 10
+    assert r.accounts.usd == pytest.approx(10 * frame_usd)
+    assert r.bridge.usd == pytest.approx(r.accounts.usd)
+    assert r.heard == r.said[: len(r.heard)]
+    assert len(r.heard) >= 15
+    assert (len(dial.sessions), dial.open) == (1, [])
+    assert [account.used.audio_s for account in r.accounts.sessions] == [pytest.approx(2.0)]
+
+
+async def test_the_spans_of_phrases_are_told_with_their_language(rig: MakeRig, dial: ScriptedDial) -> None:
+    r = rig(dial)
+    async with r.running():
+        await r.speak(5)
+        await r.silence(12)
+    ((language, span_s),) = r.spans
+    assert language == "fr"
+    assert 0.8 <= span_s < 1.7
+
+
 async def test_seconds_and_dollars_are_counted(rig: MakeRig, dial: ScriptedDial) -> None:
     r = rig(dial)
     async with r.running():

@@ -19,11 +19,12 @@ from parley import config
 from parley.agents import Caller, Registry
 from parley.core.model import Kind, Participant, Preferences, Roster
 from parley.core.transcript import Segment
-from parley.core.usage import Budget, Tokens
+from parley.core.usage import Tokens
 from parley.metrics import Metrics
 from parley.room import agents as module
 from parley.room.agents import RETRY_S, AgentPolicy, RoomAgents, wanted
 from parley.room.changes import Changes
+from parley.room.costs import CostPolicy, RoomCosts
 from parley.room.text_output import Text
 from parley.testing import RecordingNotices
 from parley.voice.agent import Ending
@@ -198,12 +199,11 @@ class Stage:
 
     def __init__(self, group: asyncio.TaskGroup, *, usd: float | None = None, hang_up: bool = True) -> None:
         self.room = FakeRoom()
-        self.room.name = "the room"  # type: ignore[attr-defined]
         self.texts: list[tuple[str, Text]] = []
         self.notices = RecordingNotices()
         self.ingress = FakeIngress()
         self.changes = Changes()
-        self.budget = Budget(usd)
+        self.costs = RoomCosts("room", CostPolicy(usd), Metrics(), self.notices, lambda identity, why: None)
         self.made: list[FakeAgent] = []
         self.freed: list[str] = []
         self.hung_up: list[str] = []
@@ -225,7 +225,7 @@ class Stage:
             *ports,
             lambda name, queue: Output(self, name),
             spawn,
-            self.budget,
+            self.costs,
             hang if hang_up else None,
         )
         self.people: dict[str, Participant] = {}
@@ -596,10 +596,10 @@ async def test_a_track_that_cannot_be_published_is_tried_again(serve: Serve) -> 
 async def test_a_room_whose_budget_is_spent_starts_none(serve: Serve) -> None:
     async with serve(usd=1.0) as stage:
         await stage.fit(person("ana", "clerk"))
-        stage.budget.spend(2.0)
+        stage.costs.accounts.inherit(2.0)
         await stage.fit(person("ana", "clerk"), person("ben", "clerk"))
         assert len(stage.made) == 1
-        stage.agents.end_all("the room's budget is spent")
+        stage.agents.end_for_budget(None, "the room's budget is spent")
         assert stage.made[0].budgets == ["the room's budget is spent"]
 
 

@@ -12,12 +12,14 @@ from fakes.room import FakeParticipant, FakeRoom
 from livekit import rtc
 from parley import __version__
 from parley.bridges.translation import BridgePolicy
+from parley.core.accounts import Line
 from parley.core.model import Preferences
 from parley.core.preferences import Allowed
 from parley.media.gate import GatePolicy
 from parley.metrics import Metrics
 from parley.room import supervisor as module
 from parley.room import translations
+from parley.room.costs import CostPolicy
 from parley.room.supervisor import RoomPolicy, RoomSupervisor
 from parley.room.track_input import Ingress
 from parley.testing import ScriptedDial
@@ -292,6 +294,64 @@ async def test_leaving_tells_the_room_and_returns(room: FakeRoom, serve: Serve) 
         supervisor.drain(30.0)
         await room.until(lambda: "worker.draining" in room.events())
     assert room.events()[-1] == "worker.left"
+
+
+async def test_a_spent_budget_is_told_ends_the_translations_and_the_room_goes_on(
+    room: FakeRoom, serve: Serve
+) -> None:
+    room.join(ana())
+    room.join(ben())
+    async with serve(policy(costs=CostPolicy(usd=0.05))) as supervisor:
+        await room.until(attached(room, ("ana", "fr")))
+        account = supervisor._costs.accounts.open(Line("translation", "ana", "fr"), "m", lambda: ["ben"])
+        while account.spend(0.2):
+            pass
+        await room.until(lambda: ("ana", "fr") in room.said("detach"))
+        assert room.events() == ["budget.warning", "budget.exceeded"]
+        assert supervisor._state(lambda identity: True)["usd"] == pytest.approx(0.05, abs=0.0002)
+        room.join(FakeParticipant("cat", {"parley.hears": "fr", "parley.speaks": "fr"}))
+        await asyncio.sleep(0.1)
+        assert room.said("attach") == [("ana", "fr")]
+
+
+async def test_who_has_spent_their_own_budget_gets_no_more_and_the_others_do(
+    room: FakeRoom, serve: Serve
+) -> None:
+    room.join(ana())
+    room.join(ben())
+    room.join(FakeParticipant("cat", {"parley.hears": "de", "parley.speaks": "de"}))
+    async with serve(policy(costs=CostPolicy(usd_per_participant=0.01))) as supervisor:
+        await room.until(attached(room, ("ana", "fr"), ("ana", "de")))
+        account = supervisor._costs.accounts.open(Line("translation", "ana", "fr"), "m", lambda: ["ben"])
+        while account.spend(0.2):
+            pass
+        await room.until(lambda: ("ana", "fr") in room.said("detach"))
+        assert ("ana", "de") not in room.said("detach")
+
+
+@pytest.mark.parametrize("gone", [False, True])
+async def test_what_the_room_leaves_behind_is_handed_over_once(room: FakeRoom, gone: bool) -> None:
+    room.join(ana())
+    room.join(ben())
+    left: list[dict[str, Any]] = []
+
+    async def take(summary: dict[str, Any]) -> None:
+        left.append(summary)
+
+    supervisor = RoomSupervisor(room, policy(), ScriptedDial(), Metrics(), leaving=lambda told: take)  # type: ignore[arg-type]
+    task = asyncio.create_task(supervisor.run())
+    await room.until(attached(room, ("ana", "fr")))
+    if gone:
+        room.emit("disconnected", None)
+    else:
+        supervisor.leave()
+    async with asyncio.timeout(20):
+        await task
+    (summary,) = left
+    assert (summary["room"], [p["identity"] for p in summary["people"]["known"]]) == (
+        "the room",
+        ["ana", "ben"],
+    )
 
 
 async def test_the_end_of_the_room_is_the_end(room: FakeRoom) -> None:

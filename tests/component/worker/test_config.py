@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from parley import config
 from parley.config import load
@@ -49,7 +50,8 @@ EVERY = {
     "PARLEY_LOG_LEVEL": ("debug", "log_level", "debug"),
     "PARLEY_LOG_FORMAT": ("json", "log_format", "json"),
     "PARLEY_TRANSLATION__MODEL": ("m", "translation.model", "m"),
-    "PARLEY_TRANSLATION__ORIGINAL": ("keep", "translation.original", "keep"),
+    "PARLEY_TRANSLATION__ORIGINAL": ("duck", "translation.original", "duck"),
+    "PARLEY_TRANSLATION__DUCK_DB": ("-12", "translation.duck_db", -12.0),
     "PARLEY_TRANSLATION__LAYOUT": ("per_speaker", "translation.layout", "per_speaker"),
     "PARLEY_TRANSLATION__MODE": ("simultaneous", "translation.mode", "simultaneous"),
     "PARLEY_TRANSLATION__IDLE_S": ("7", "translation.idle_s", 7.0),
@@ -68,6 +70,7 @@ EVERY = {
     "PARLEY_VOICE_AGENT__NOISE_REDUCTION": ("near_field", "voice_agent.noise_reduction", "near_field"),
     "PARLEY_VOICE_AGENT__MAX_OUTPUT_TOKENS": ("900", "voice_agent.max_output_tokens", 900),
     "PARLEY_VOICE_AGENT__HISTORY_ITEMS": ("20", "voice_agent.history_items", 20),
+    "PARLEY_VOICE_AGENT__STALL_S": ("12", "voice_agent.stall_s", 12.0),
     "PARLEY_VOICE_AGENT__BASE_URL": (
         "https://eu.example.com/v1",
         "voice_agent.base_url",
@@ -88,6 +91,9 @@ EVERY = {
     "PARLEY_LIMITS__USD_PER_ROOM": ("2.5", "limits.usd_per_room", 2.5),
     "PARLEY_LIMITS__USD_PER_PARTICIPANT": ("0.5", "limits.usd_per_participant", 0.5),
     "PARLEY_PRICES__FILE": ("", "prices.file", ""),
+    "PARLEY_EXPORT__DIR": ("summaries", "export.dir", "summaries"),
+    "PARLEY_EXPORT__WEBHOOK_URL": ("", "export.webhook_url", ""),
+    "PARLEY_EXPORT__WEBHOOK_SECRET": ("x", "export.webhook_secret", SecretStr("x")),
     "PARLEY_DEFAULTS__SPEAKS": ("en", "defaults.speaks", "en"),
     "PARLEY_DEFAULTS__HEARS": ("fr", "defaults.hears", "fr"),
     "PARLEY_DEFAULTS__CAPTIONS": ("original", "defaults.captions", "original"),
@@ -155,6 +161,7 @@ def test_what_is_needed_is_named_when_it_is_empty(name: str, monkeypatch: pytest
         ("PARLEY_LOG_FORMAT", "xml"),
         ("PARLEY_TRANSLATION__MODEL", ""),
         ("PARLEY_TRANSLATION__ORIGINAL", "louder"),
+        ("PARLEY_TRANSLATION__DUCK_DB", "3"),
         ("PARLEY_TRANSLATION__IDLE_S", "0"),
         ("PARLEY_TRANSLATION__TAIL_LEAST_S", "10.1"),
         ("PARLEY_TRANSLATION__NOISE_REDUCTION", "near"),
@@ -353,6 +360,57 @@ def test_a_file_of_wrong_prices_is_refused(
         load()
     assert (caught.value.name, caught.value.given) == ("PARLEY_PRICES__FILE", str(path))
     assert "\n" not in str(caught.value)
+
+
+# Where a room's summary goes
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+@pytest.mark.parametrize("secret", [SECRET, SECRET.removeprefix("whsec_")])
+def test_a_webhook_has_a_url_and_a_secret(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARLEY_EXPORT__WEBHOOK_URL", "https://example.com/parley")
+    monkeypatch.setenv("PARLEY_EXPORT__WEBHOOK_SECRET", secret)
+    export = load().export
+    assert (export.webhook_url, export.webhook_secret.get_secret_value()) == (
+        "https://example.com/parley",
+        secret,
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "secret", "named", "given"),
+    [
+        ("ftp://example.com", SECRET, "URL", "ftp://example.com"),
+        ("example.com/hook", SECRET, "URL", "example.com/hook"),
+        ("https://example.com", "", "SECRET", None),
+        ("https://example.com", "whsec_c2hvcnQ=", "SECRET", "(hidden)"),
+        ("https://example.com", "a secret in plain words, and a long one", "SECRET", "(hidden)"),
+        ("https://example.com", "whsec_" + "ü" * 40, "SECRET", "(hidden)"),
+    ],
+)
+def test_a_webhook_that_cannot_be_signed_or_reached_is_refused_and_its_secret_not_shown(
+    url: str, secret: str, named: str, given: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PARLEY_EXPORT__WEBHOOK_URL", url)
+    monkeypatch.setenv("PARLEY_EXPORT__WEBHOOK_SECRET", secret)
+    with pytest.raises(SettingsError) as caught:
+        load()
+    assert (caught.value.name, caught.value.given) == (f"PARLEY_EXPORT__WEBHOOK_{named}", given)
+    assert not secret or secret not in str(caught.value)
+
+
+def test_an_estimate_needs_no_server_and_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in NEEDED:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PARLEY_TRANSLATION__TAIL_MOST_S", "2")
+    assert config.load_for_estimate().translation.tail_most_s == 2
+    monkeypatch.setenv("PARLEY_TRANSLATION__TAIL_MOST_S", "0")
+    with pytest.raises(SettingsError, match="PARLEY_TRANSLATION__TAIL_MOST_S: '0' is not allowed"):
+        config.load_for_estimate()
+    monkeypatch.setenv("PARLEY_PRICE__FILE", "x")
+    with pytest.raises(UnknownSettingError):
+        config.load_for_estimate()
 
 
 # As a person sees it

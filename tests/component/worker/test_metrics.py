@@ -25,6 +25,7 @@ PROMISED = {
     "parley_egress_seconds": ("histogram", set()),
     "parley_connect_seconds": ("histogram", {"kind"}),
     "parley_queue_seconds": ("gauge", {"where"}),
+    "parley_exports_total": ("counter", {"to", "outcome"}),
 }
 """Every series that users and operators rely on, with its type and labels."""
 
@@ -53,6 +54,7 @@ def busy() -> Metrics:
     metrics.sent("translation", "gpt-realtime-translate", 60.0)
     metrics.received("translation", 30.0)
     metrics.dropped("session", 1.5)
+    metrics.exported("webhook", done=False)
     metrics.tokens(
         "voice_agent", Tokens(text_in=4, audio_in=3, text_cached=2, audio_out=5), "gpt-realtime-2.1"
     )

@@ -6,7 +6,7 @@ import pytest
 
 from parley.core.framing import FRAME_BYTES, FRAME_MS, RATE_HZ, Framer, seconds
 from parley.core.retry import RetryPolicy
-from parley.core.usage import Meter, usd_per_second
+from parley.core.usage import LIST_PRICES
 
 
 def test_the_models_frame() -> None:
@@ -56,15 +56,11 @@ def test_what_no_retry_mends_waits_long_from_the_first_time() -> None:
 
 
 def test_an_hour_of_translation_costs_its_list_price() -> None:
-    meter = Meter("gpt-realtime-translate")
-    cost = sum(meter.sent(0.2) for _ in range(5 * 3600))
-    meter.received(10)
-    assert cost == pytest.approx(0.034 * 60)
-    assert meter.usd == pytest.approx(cost)
-    assert (meter.sent_s, meter.received_s) == (pytest.approx(3600), 10)
+    assert 3600 * LIST_PRICES.usd_per_second("gpt-realtime-translate") == pytest.approx(0.034 * 60)
 
 
 def test_a_snapshot_costs_what_its_family_costs_and_the_unknown_the_most() -> None:
-    assert usd_per_second("gpt-realtime-whisper-2026-01-01") == pytest.approx(0.017 / 60)
-    assert usd_per_second("gpt-realtime-whispers") == pytest.approx(0.034 / 60)
-    assert usd_per_second("something-else") == pytest.approx(0.034 / 60)
+    price = LIST_PRICES.usd_per_second
+    assert price("gpt-realtime-whisper-2026-01-01") == pytest.approx(0.017 / 60)
+    assert price("gpt-realtime-whispers") == pytest.approx(0.034 / 60)
+    assert price("something-else") == pytest.approx(0.034 / 60)

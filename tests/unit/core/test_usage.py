@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from parley.core.usage import KINDS, LIST_PRICES, Budget, Meter, TokenPrice, Tokens
+from parley.core.usage import KINDS, LIST_PRICES, Budget, TokenPrice, Tokens
 
 MILLION = 1_000_000
 
@@ -108,14 +108,6 @@ def test_wrong_prices_are_named(changes: dict[str, object], message: str) -> Non
         LIST_PRICES.changed(changes)
 
 
-def test_a_meter_counts_at_the_prices_it_is_given() -> None:
-    meter = Meter(
-        "gpt-realtime-translate", LIST_PRICES.changed({"gpt-realtime-translate": {"audio_minute": 6}})
-    )
-    assert meter.sent(1.0) == pytest.approx(0.1)
-    assert meter.usd == pytest.approx(0.1)
-
-
 # Budgets
 
 
@@ -151,3 +143,31 @@ def test_each_event_comes_at_most_once_and_in_its_place(seed: int) -> None:
             assert spent >= (3.0 if event == "exceeded" else 1.5)
         assert budget.exceeded == (spent >= 3.0)
     assert said == ["warning", "exceeded"]
+
+
+def test_a_budget_that_is_asked_before_is_never_gone_beyond() -> None:
+    budget, said = Budget(0.05), []
+    usd = 0.2 * LIST_PRICES.usd_per_second("gpt-realtime-translate")
+    while budget.fits(usd):
+        said.append(budget.spend(usd))
+    assert [event for event in said if event] == ["warning"]
+    assert 0.05 - usd < budget.spent_usd <= 0.05
+    assert [budget.stop(), budget.stop()] == ["exceeded", None]
+    assert budget.exceeded
+    assert not budget.fits(0.0)
+
+
+def test_the_last_that_fits_exactly_is_spent_in_spite_of_rounding() -> None:
+    budget = Budget(1.0)
+    spent = 0
+    while budget.fits(0.1):
+        budget.spend(0.1)
+        spent += 1
+    assert spent == 10
+
+
+def test_a_budget_without_a_limit_never_stops() -> None:
+    budget = Budget(None)
+    assert budget.fits(1e9)
+    assert budget.stop() is None
+    assert not budget.exceeded

@@ -4,7 +4,7 @@ import pytest
 
 from livekit.plugins.openai_realtime import ConversationOptions, TokenUsage, TranscriptionUsage
 from livekit.plugins.openai_realtime.conversation_options import Transcription
-from parley.core.usage import Budget
+from parley.core.usage import Budget, Tokens
 from parley.metrics import Metrics
 from parley.voice.spending import Spending
 
@@ -57,6 +57,24 @@ def test_the_transcription_of_turns_is_charged_by_the_minute() -> None:
     told = Told()
     told.spending.transcription(TranscriptionUsage(seconds=90.0))
     assert told.spending.usd == pytest.approx(1.5 * 0.017)
+
+
+def test_what_is_used_is_told_to_the_rooms_meter() -> None:
+    class Meter:
+        def __init__(self) -> None:
+            self.used: list[Tokens | float] = []
+
+        def tokens(self, used: Tokens) -> None:
+            self.used.append(used)
+
+        def transcribed(self, audio_s: float) -> None:
+            self.used.append(audio_s)
+
+    meter = Meter()
+    spending = Spending(Metrics(), OPTIONS, (), lambda event, text: None, meter)
+    spending.response(USAGE)
+    spending.transcription(TranscriptionUsage(seconds=90.0))
+    assert meter.used == [spending.tokens, 90.0]
 
 
 def test_who_transcribes_nothing_pays_nothing_for_it() -> None:
