@@ -65,8 +65,8 @@ async def test_a_session_near_its_end_is_replaced_at_a_pause_and_no_word_is_lost
     room = await venue.room()
     said = speech("en", 8, phrase=4, pause_s=4.0)
     options = venue.simulator.options
-    # A session is replaced when less than 60 s are left of it: here after three.
-    venue.simulator.options = replace(options, session_lifetime_s=63.0)
+    # A session is replaced when a quarter of its life is left: here after four and a half seconds.
+    venue.simulator.options = replace(options, session_lifetime_s=6.0)
     try:
         async with (
             venue.join(room, "ann", speaks="en") as ann,
