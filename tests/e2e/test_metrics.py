@@ -21,7 +21,7 @@ COUNTED = (
     "parley_ingress_seconds_count",
     "parley_egress_seconds_count",
 )
-LABELS = {"kind", "reason", "where", "direction", "le", "to", "outcome"}
+LABELS = {"kind", "reason", "where", "direction", "le", "to", "outcome", "by"}
 
 
 async def test_gauges_return_to_zero_counters_stay_and_no_label_names_anybody(venue: Venue) -> None:
