@@ -153,6 +153,7 @@ class RoomSupervisor:
                 lambda name, queue: TrackOutput(self._player, name, self._layer, metrics, queue),
                 self._spawn,
                 self._costs,
+                access,
                 hang_up,
             )
             self._requests = Requests(

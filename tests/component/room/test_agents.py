@@ -16,6 +16,7 @@ from livekit import rtc
 from livekit.plugins.openai_realtime.options import ConnectOptions
 from parley import agents as registry
 from parley import config
+from parley.access import Access
 from parley.agents import Caller, Registry
 from parley.core.model import Kind, Participant, Preferences, Roster
 from parley.core.transcript import Segment
@@ -226,6 +227,7 @@ class Stage:
             lambda name, queue: Output(self, name),
             spawn,
             self.costs,
+            Access(),
             hang if hang_up else None,
         )
         self.people: dict[str, Participant] = {}
