@@ -268,6 +268,7 @@ class VoiceAgent:
             self._spawn(self._watch())
             self._greet(session)
             self._started.set()
+            self._patience.active(monotonic())
             waiting, self._waiting = self._waiting, []
             for reply in waiting:
                 self._when_started(reply)
@@ -277,9 +278,8 @@ class VoiceAgent:
 
     def _session_of(self, agent: Agent) -> "AgentSession[Conversation]":
         session = new_session(self._model, self._conversation, own_vad=self._own_vad)
-        policy = turn_policy(self._own, own_vad=self._own_vad)
-        interruptions = self._own.interruptions
-        self._floor = Floor(policy, session, self._mouth, self._working, interruptions=interruptions)
+        own, policy = self._own, turn_policy(self._own, own_vad=self._own_vad)
+        self._floor = Floor(policy, session, self._mouth, self._working, interruptions=own.interruptions)
         self._mouth.on_begin = self._floor.began
         self._mouth.on_silent = self._silent
         session.input.audio = self._ears

@@ -65,6 +65,19 @@ async def test_one_that_waits_in_vain_ends_and_may_be_tried_again(
     assert gatekeeper.admission.waiting == 0
 
 
+async def test_the_time_at_the_gate_is_no_silence_of_the_participant(play: Play) -> None:
+    _, (one, two) = rooms(2, most_streams=1)
+    async with AsyncExitStack() as first:
+        await first.enter_async_context(one.stream(1.0, lambda reason: None))
+        async with play(access=two, idle_s=5.0, disclosure=None, greeting=None) as stage:
+            await asyncio.sleep(20.0)
+            await first.aclose()
+            await stage.until(lambda: stage.simulator.sessions)
+            began = monotonic()
+            await stage.until(lambda: answered(stage))
+            assert monotonic() - began > 4.0, "it asks whether somebody is there"
+
+
 async def test_one_that_is_not_wanted_any_more_waits_no_longer(play: Play) -> None:
     gatekeeper, (one, two) = rooms(2, most_streams=1)
     async with one.stream(1.0, lambda reason: None), play(access=two) as stage:
