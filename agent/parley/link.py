@@ -179,12 +179,13 @@ class JobLink:
             _tell(self._writer, {"muted": {who: sorted(sids) for who, sids in muted.items()}})
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
-        while line := await reader.readline():
-            match json.loads(line):
-                case {"access": answer}:
-                    self._access.take(answer)
-                case {"drain": within_s}:
-                    self._on_drain(float(within_s))
+        with suppress(ConnectionError):  # as good as its end: something was on the way to the main process
+            while line := await reader.readline():
+                match json.loads(line):
+                    case {"access": answer}:
+                        self._access.take(answer)
+                    case {"drain": within_s}:
+                        self._on_drain(float(within_s))
         self._access.disconnected()
         self._on_drain(0.0)  # the main process is gone: nobody supervises this job any more
 

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "media": {"core", "media"},
     "bridges": {*BELOW_ROOM, PLUGIN},
     "agents": {"agents", "config", "core", "errors", PLUGIN},
-    "voice": {"agents", "config", "core", "media", "metrics", "ports", "voice", PLUGIN},
+    "voice": {"access", "agents", "config", "core", "media", "metrics", "ports", "voice", PLUGIN},
     "export": {"core", "errors", "export", "metrics", "ports"},
     "estimate": {"config", "core", "errors"},
     "room": {*BELOW_ROOM, "agents", "config", "errors", "export", "room", "voice", PLUGIN},

@@ -192,6 +192,10 @@ class Accounts:
         self.inherited_usd += usd
         self._say(self.room.spend(usd), None)
 
+    def inherit_from(self, identity: str, usd: float) -> None:
+        """Takes what an identity has spent at another worker from their budget; the room's is told apart."""
+        self._say(self._budget(identity).spend(usd), identity)
+
     def _budget(self, identity: str) -> Budget:
         budget = self._payers.get(identity)
         if budget is None:
@@ -226,6 +230,11 @@ class Accounts:
         """What an identity has asked for so far."""
         budget = self._payers.get(identity)
         return 0.0 if budget is None else budget.spent_usd
+
+    @property
+    def spending(self) -> dict[str, float]:
+        """What each identity has asked for so far, in USD."""
+        return {identity: budget.spent_usd for identity, budget in self._payers.items()}
 
     @property
     def lines(self) -> dict[Line, Metered]:

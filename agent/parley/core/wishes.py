@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from .model import Preferences
 from .preferences import KEYS, PREFIX, Allowed, Rejection, shown, with_value
@@ -105,6 +106,27 @@ class Wishes:
     def was_set(self) -> bool:
         """Whether anything was said that the attributes alone do not tell."""
         return bool(self._set)
+
+    @property
+    def declined(self) -> bool:
+        """Whether consent was refused by what was set."""
+        return DECLINED in self._set.values()
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it, for another worker."""
+        return {"attributes": self._attributes, "set": self._set, "later": sorted(self._later)}
+
+    @classmethod
+    def from_json(cls, given: Any) -> "Wishes":
+        """What `as_json` gave. Raises ValueError for anything else."""
+        match given:
+            case {"attributes": dict(attributes), "set": dict(values), "later": list(later)}:
+                return cls(_values(attributes), _values(values), {key for key in KEYS if key in later})
+        raise ValueError("not the wishes of a participant")
+
+
+def _values(given: dict[Any, Any]) -> dict[str, str]:
+    return {key: given[key] for key in KEYS if isinstance(given.get(key), str)}
 
 
 def told(preferences: Preferences) -> dict[str, str]:

@@ -16,6 +16,7 @@ from livekit.plugins.openai_realtime import ResumeOptions
 from livekit.plugins.openai_realtime.options import ConnectOptions
 from parley import agents as registry
 from parley import config
+from parley.access import Access
 from parley.agents import Caller
 from parley.core.language import primary, same_language
 from parley.core.model import AUTO, ORIGINAL, Participant, Roster, Route
@@ -106,6 +107,7 @@ class RoomAgents:
         new_track: NewTrack,
         spawn: Spawn,
         costs: RoomCosts,
+        access: Access,
         hang_up: HangUp | None = None,
     ) -> None:
         self._room = room
@@ -120,6 +122,7 @@ class RoomAgents:
         self._spawn = spawn
         self._hang_up = hang_up
         self._costs = costs
+        self._access = access
         self._roster: Roster = {}
         self._running: dict[str, _Running] = {}
         self._ended: dict[str, Wanted] = {}
@@ -238,13 +241,10 @@ class RoomAgents:
         transcriber = options.transcription.model if options.transcription is not None else None
         meter = self._costs.agent(want.beside, caller.language, options.model, transcriber)
         around = Surroundings(
-            self._policy.connect,
-            self._http,
-            lines,
-            self._notices,
-            self._metrics,
+            *(self._policy.connect, self._http, lines, self._notices, self._metrics),
             lambda source: picture(self._room, want.beside, source),
             meter,
+            self._access,
         )
         budgets = (Budget(spec.options.usd),)
         silence_s = self._policy.defaults.silence_ms / 1000

@@ -59,16 +59,11 @@ class Handover:
             try:
                 async with asyncio.timeout_at(until):
                     if items := _items(memory, self._most_items):
-                        await self._send(to, json.dumps({"key": key, "agent": agent, "items": items}))
+                        given = {"key": key, "agent": agent, "items": items}
+                        await send_text(self._room, TOPIC, to, json.dumps(given))
             except (rtc.StreamError, ConnectionError, TimeoutError) as e:
                 failed[key] = str(e) or f"not sent in {SEND_S:g} s"
         return failed
-
-    async def _send(self, to: str, text: str) -> None:
-        local = self._room.local_participant
-        writer = await local.stream_text(topic=TOPIC, destination_identities=[to])
-        await writer.write(text)
-        await writer.aclose()
 
     def take(self, key: str, agent: str) -> llm.ChatContext | None:
         """The conversation that this agent goes on with, once."""
@@ -82,16 +77,8 @@ class Handover:
         self._spawn(self._read(reader), "hand-over")
 
     async def _read(self, reader: rtc.TextStreamReader) -> None:
-        parts: list[str] = []
-        size = 0
         try:
-            async with asyncio.timeout(READ_S):
-                async for part in reader:
-                    parts.append(part)
-                    size += len(part.encode())
-                    if size > 2 * MOST_BYTES:
-                        raise ValueError("it is too large")
-            given = json.loads("".join(parts))
+            given = json.loads(await read_text(reader, 2 * MOST_BYTES))
             key, agent = str(given["key"]), str(given["agent"])
             memory = llm.ChatContext.from_dict({"items": given["items"]})
         except (ValueError, KeyError, TypeError, ValidationError, rtc.StreamError, TimeoutError) as e:
@@ -101,6 +88,26 @@ class Handover:
         if len(self._kept) > MOST_KEPT:
             del self._kept[next(iter(self._kept))]
             logger.warning("too many conversations wait to be gone on with: the oldest is forgotten")
+
+
+async def send_text(room: rtc.Room, topic: str, to: str, text: str) -> None:
+    """Sends a text to one participant. Raises StreamError or ConnectionError."""
+    writer = await room.local_participant.stream_text(topic=topic, destination_identities=[to])
+    await writer.write(text)
+    await writer.aclose()
+
+
+async def read_text(reader: rtc.TextStreamReader, most_bytes: int) -> str:
+    """All of a text that arrives. Raises StreamError, TimeoutError, or ValueError if it is too large."""
+    parts: list[str] = []
+    size = 0
+    async with asyncio.timeout(READ_S):
+        async for part in reader:
+            parts.append(part)
+            size += len(part.encode())
+            if size > most_bytes:
+                raise ValueError("it is too large")
+    return "".join(parts)
 
 
 def _items(memory: llm.ChatContext, most_items: int) -> list[Any]:

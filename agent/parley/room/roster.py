@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from time import monotonic
+from typing import Any
 
 from livekit import rtc
 from parley.core.model import Kind, Participant, Preferences
@@ -131,6 +132,30 @@ class People:
         known = self._meet(participant.identity, participant)
         return self._preferences(participant.identity, known)[0].consent
 
+    def wishes(self, of: str | None = None) -> dict[str, dict[str, Any]]:
+        """What was set, by identity, for another worker; those who refused consent come first.
+
+        `of`: only by this one, also if nothing is left of it.
+        """
+        now = monotonic()
+        found = {i: k for i, k in self._known.items() if i == of or (of is None and k.wishes.was_set)}
+        return {
+            identity: known.wishes.as_json()
+            | {"left_s": None if known.left_at is None else round(now - known.left_at, 3)}
+            for identity, known in sorted(found.items(), key=lambda item: not item[1].wishes.declined)
+        }
+
+    def inherit(self, identity: str, given: Any, participant: rtc.RemoteParticipant | None) -> None:
+        """Takes what was set at another worker. Raises ValueError. It holds from the next `update` on."""
+        wishes, left_s = Wishes.from_json(given), given.get("left_s")
+        known = self._known.setdefault(identity, _Known())
+        known.wishes = wishes
+        if participant is not None:
+            wishes.see(participant.attributes)
+            return
+        known.left_at = monotonic() - (left_s if isinstance(left_s, int | float) else 0.0)
+        self._forget_some()
+
     def _preferences(self, identity: str, known: _Known) -> tuple[Preferences, tuple[Rejection, ...]]:
         old = self.roster.get(identity)
         before = old.preferences if old is not None else None
@@ -151,6 +176,9 @@ class People:
         if known.wishes.was_set:
             known.left_at, known.due, known.refused = now, None, frozenset()
             self._known[identity] = known
+        self._forget_some()
+
+    def _forget_some(self) -> None:
         gone = [i for i, k in self._known.items() if k.left_at is not None]
         for other in gone[: max(0, len(gone) - MOST_KEPT)]:
             del self._known[other]

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from time import monotonic
 
@@ -39,13 +39,18 @@ class SetPreferences:
         hosts: tuple[str, ...],
         changed: Callable[[str], None],
         standby: Callable[[], bool],
+        pass_on: Callable[[str], Awaitable[bool]] | None = None,
     ) -> None:
-        """`hosts` may set for others, `*` for everybody; `changed` is told whose preferences were set."""
+        """`hosts` may set for others, `*` for everybody; `changed` is told whose preferences were set.
+
+        `pass_on` tells a worker that takes over, if one does; returns False if it could not.
+        """
         self._room = room
         self._people = people
         self._hosts = hosts
         self._changed = changed
         self._standby = standby
+        self._pass_on = pass_on
         self._asked = Buckets(REQUESTS_PER_S, REQUESTS_BURST)
 
     def listen(self) -> None:
@@ -84,6 +89,8 @@ class SetPreferences:
         preferences = self._people.set(participant, request)
         if request.values:
             self._changed(who)
+            if self._pass_on is not None and not await self._pass_on(who):
+                raise Refused(NOT_FOUND, f"{METHOD}: it holds at this worker, not at the one that takes over")
         return json.dumps(told(preferences), ensure_ascii=False)
 
     async def _joined(self, caller: str) -> None:

@@ -40,14 +40,26 @@ class Succession:
     def __init__(self, room: rtc.Room) -> None:
         self._room = room
         self._said = ""
+        self._estates: dict[str, int] = {}
 
     @property
     def standby(self) -> bool:
         """Whether another worker was here first and does not leave: one works, the others wait.
 
-        First is who joined first; two who joined in the same millisecond are told apart by SID.
+        First is who joined first; two who joined in the same millisecond are told apart by SID. One that
+        leaves works on until its estate is here.
         """
-        return any(self._earlier(p) and "holding" not in _handover(p) for p in self._others())
+        return any(self._earlier(p) and not self._yields(p) for p in self._others())
+
+    def inherited(self, identity: str, number: int) -> None:
+        """The estate of a worker that leaves is here."""
+        self._estates[identity] = number
+        for gone in self._estates.keys() - self._room.remote_participants.keys():
+            del self._estates[gone]
+
+    def precedes(self, identity: str) -> bool:
+        """Whether this is a worker that was here before."""
+        return any(p.identity == identity and self._earlier(p) for p in self._others())
 
     def held(self, identity: str) -> bool:
         """Whether one that leaves still translates what this participant says."""
@@ -71,20 +83,29 @@ class Succession:
     @property
     def successor(self) -> bool:
         """Whether somebody stands by to take over."""
-        return any(not self._earlier(p) and "holding" not in _handover(p) for p in self._others())
+        return self.heir is not None
+
+    @property
+    def heir(self) -> str | None:
+        """Who takes over when this one leaves, by identity."""
+        after = [p for p in self._others() if not self._earlier(p) and "holding" not in _handover(p)]
+        return min(after, key=lambda p: (_joined(p), p.sid)).identity if after else None
 
     @property
     def taken(self) -> bool:
         """Whether a successor listens to the microphones."""
         return any(not self._earlier(p) and "taking" in _handover(p) for p in self._others())
 
-    async def hold(self, speakers: Iterable[str] | None, *, agents: bool, usd: float) -> None:
+    async def hold(
+        self, speakers: Iterable[str] | None, *, agents: bool, usd: float, estate: int = 0
+    ) -> None:
         """Says that this worker leaves, which speakers it still translates (None: all) and what it has spent.
 
-        `agents`: its voice agents still speak.
+        `agents`: its voice agents still speak; `estate`: the number of what it has sent, 0: nothing.
         """
         holding = "*" if speakers is None else sorted(speakers)
-        await self._say({"holding": holding, "agents": agents, "usd": round(usd, 6)})
+        told = {"estate": estate} if estate else {}
+        await self._say({"holding": holding, "agents": agents, "usd": round(usd, 6), **told})
 
     async def take(self) -> None:
         """Says that this worker listens to the microphones: it can take over."""
@@ -99,6 +120,12 @@ class Succession:
         if text != self._said:
             self._said = text
             await self._room.local_participant.set_attributes({HANDOVER: text})
+
+    def _yields(self, other: rtc.RemoteParticipant) -> bool:
+        said = _handover(other)
+        number = said.get("estate")
+        come = self._estates.get(other.identity, 0)
+        return "holding" in said and (not isinstance(number, int) or come >= number)
 
     def _leaving(self, key: str) -> list[object]:
         """What those that leave, and were here before, say under a key."""

@@ -24,6 +24,7 @@ from parley.ports import Dial, Notices
 from .agents import AgentPolicy, HangUp, RoomAgents
 from .changes import ROOM, Changes
 from .costs import CostPolicy, Leave, RoomCosts
+from .estate import Estate
 from .layouts import Around, LayoutPolicy, Track, layout_of
 from .native import NativeLayer, native_layer
 from .originals import Originals, originals_of
@@ -103,7 +104,10 @@ class RoomSupervisor:
         self._people = People(
             policy.defaults, policy.allowed, dispatch_metadata, self._rejected, self._look_again
         )
-        self._setting = SetPreferences(room, self._people, policy.hosts, self._set, lambda: self._standby)
+        estate = Estate(room, self._people, self._costs.accounts, self._succession, self._set, self._spawn)
+        self._setting = SetPreferences(
+            room, self._people, policy.hosts, self._set, lambda: self._standby, estate.pass_on
+        )
         access = access or Access()
         self._reading = Reading(room, self._text, lambda: self._people.roster, lambda: self._agents)
         self._described = "{}"
@@ -153,6 +157,7 @@ class RoomSupervisor:
                 lambda name, queue: TrackOutput(self._player, name, self._layer, metrics, queue),
                 self._spawn,
                 self._costs,
+                access,
                 hang_up,
             )
             self._requests = Requests(
@@ -170,6 +175,7 @@ class RoomSupervisor:
             self._translations,
             self._agents,
             self._costs.accounts,
+            estate,
             self._ingress,
             self._spawn,
         )
@@ -380,6 +386,7 @@ class RoomSupervisor:
 
     async def _finish(self) -> None:
         """Phrases end, tails play, the room is told."""
+        await self._takeover.bequeath()
         deadline = monotonic() + PHRASE_S
         while self._translations.live and monotonic() < deadline:
             await asyncio.sleep(0.1)

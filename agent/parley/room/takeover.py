@@ -9,6 +9,7 @@ from parley.core.accounts import Accounts
 from parley.core.model import BridgeKey, BridgeSpec
 
 from .agents import RoomAgents
+from .estate import Estate
 from .succession import Succession
 from .track_input import Ingress, Spawn
 from .translations import RoomTranslations
@@ -18,6 +19,8 @@ TAKE_S = 10.0
 PHRASE_S = 8.0
 """How long a phrase that lives when the room is left may go on."""
 TICK_S = 0.05
+AGAIN_S = 1.0
+"""How long a worker that could not hand over what it knows serves on before it tries again."""
 
 
 class Takeover:
@@ -29,6 +32,7 @@ class Takeover:
         translations: RoomTranslations,
         agents: RoomAgents | None,
         accounts: Accounts,
+        estate: Estate,
         ingress: Ingress,
         spawn: Spawn,
     ) -> None:
@@ -36,6 +40,7 @@ class Takeover:
         self._translations = translations
         self._agents = agents
         self._accounts = accounts
+        self._estate = estate
         self._ingress = ingress
         self._spawn = spawn
         self._handing_over = False
@@ -71,16 +76,27 @@ class Takeover:
         Returns whether it has taken over: if not, the room is served on.
         """
         self._handing_over = True
-        await self._succession.hold(None, agents=True, usd=self._accounts.usd)
+        if not await self._estate.give():
+            self._handing_over = False
+            await asyncio.sleep(AGAIN_S)
+            return False
+        number = self._estate.number
+        await self._succession.hold(None, agents=True, usd=self._accounts.usd, estate=number)
         deadline = monotonic() + TAKE_S
         while not self._succession.taken:
             if monotonic() > deadline or not self._succession.successor:
                 self._handing_over = False
+                self._estate.keep()
                 await self._succession.serve()
                 return False
             await asyncio.sleep(TICK_S)
         await self._release()
         return True
+
+    async def bequeath(self) -> None:
+        """The room is left: whoever takes over knows what was set here."""
+        if not self._succession.standby and not self._estate.given and self._succession.successor:
+            await self._estate.give()
 
     async def _release(self) -> None:
         """Lets go of the speakers, those who speak at the end of their phrase, and of the agents."""
@@ -95,7 +111,9 @@ class Takeover:
             self._holding = frozenset(holding)
             agents = ending is not None and not ending.done()
             if told != (told := (self._holding, agents)):
-                await self._succession.hold(holding, agents=agents, usd=self._accounts.usd)
+                number = self._estate.number
+                await self._succession.hold(holding, agents=agents, usd=self._accounts.usd, estate=number)
             if not holding and not agents:
+                await self._estate.settle()
                 return
             await asyncio.sleep(TICK_S)

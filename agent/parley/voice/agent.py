@@ -8,7 +8,7 @@ microphone ──▶ Ears ──▶ AgentSession ⇄ RealtimeSession (the plugin
 import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -17,7 +17,6 @@ from livekit.agents import Agent, AgentSession, ErrorEvent, SpeechCreatedEvent, 
 
 from livekit.plugins.openai_realtime import (
     ConversationOptions,
-    Reconnected,
     Reconnecting,
     ResponseEnded,
     ResumeOptions,
@@ -25,6 +24,7 @@ from livekit.plugins.openai_realtime import (
     TurnEvent,
     TurnTranscribed,
 )
+from parley.access import Refused
 from parley.agents import Caller, Conversation, Registered
 from parley.core.framing import seconds
 from parley.core.patience import Patience
@@ -36,10 +36,11 @@ from . import prompts
 from .approval import Approval
 from .departure import Departure
 from .ears import Ears
+from .entry import Entry
 from .floor import Floor, Reply, turn_policy
 from .hooks import guard_hooks
 from .lines import Lines
-from .model import TurnsModel, decided_here, hears_silence
+from .model import TurnsModel, decided_here, hears_silence, new_session
 from .mouth import Mouth, SpeechTrack
 from .ports import Ending, Surroundings
 from .spending import KIND, Spending
@@ -93,12 +94,19 @@ class VoiceAgent:
         self._guard = Guard(own.tool_timeout_s, own.slow_tool_s, self._slow_tool, self._tool_trouble)
         options = decided_here(options)
         approve = Approval(own.approve_mcp, caller, own.tool_timeout_s, self._tool_trouble)
+        self._entry = Entry(around.access, self._tell_trouble)
         self._model = TurnsModel(
-            options, connect=around.connect, http_session=around.http, resume=resume, approve_mcp=approve
+            options,
+            connect=around.connect,
+            http_session=around.http,
+            resume=resume,
+            approve_mcp=approve,
+            connect_gate=self._entry.attempt,
         )
         self._model.on_turn = self._on_turn
-        show = self._model.show
-        self._conversation = Conversation(caller, hang_up=self._hang_up, see=around.see, show=show)
+        self._conversation = Conversation(
+            caller, hang_up=self._hang_up, see=around.see, show=self._model.show
+        )
         self._session: AgentSession[Conversation] | None = None
         self._floor: Floor | None = None
         self._own_vad = options.turn_detection is None
@@ -113,7 +121,6 @@ class VoiceAgent:
         self._group: asyncio.TaskGroup
         self._tasks: set[asyncio.Task[None]] = set()
         self._patience = Patience(own.idle_s if listens else None, own.idle_goodbye_s, monotonic())
-        self._lost = False
         self._pushed_s = 0.0
         self._waiting: list[Reply] = []
 
@@ -232,8 +239,17 @@ class VoiceAgent:
     # The conversation
 
     async def run(self) -> Ending:
-        """Opens the session, greets, and works until `finish`."""
-        agent = self._agent
+        """Opens the session as soon as it may, greets, and works until `finish`."""
+        async with AsyncExitStack() as stack:
+            try:
+                await self._departure.unless_over(stack.enter_async_context(self._entry.stream()))
+            except Refused as e:
+                return Ending("failed", str(e), retryable=True)
+            if self._departure.ending is None:
+                await self._work(self._agent)
+        return self._departure.ending or Ending("left")
+
+    async def _work(self, agent: Agent) -> None:
         await self._guard.install(agent)
         guard_hooks(agent, lambda what: self._tell_trouble("agent.failed", what))
         await self.speak_language(self.caller.language)
@@ -245,7 +261,6 @@ class VoiceAgent:
         finally:
             self._ears.close()
             await asyncio.shield(self._close(session))
-        return self._departure.ending or Ending("left")
 
     async def _converse(self, session: "AgentSession[Conversation]") -> None:
         """Until the conversation is over."""
@@ -253,6 +268,7 @@ class VoiceAgent:
             self._spawn(self._watch())
             self._greet(session)
             self._started.set()
+            self._patience.active(monotonic())
             waiting, self._waiting = self._waiting, []
             for reply in waiting:
                 self._when_started(reply)
@@ -261,17 +277,9 @@ class VoiceAgent:
                 task.cancel()
 
     def _session_of(self, agent: Agent) -> "AgentSession[Conversation]":
-        session: AgentSession[Conversation] = AgentSession(
-            llm=self._model,
-            vad=None,
-            turn_handling={"turn_detection": "manual" if self._own_vad else "realtime_llm"},
-            aec_warmup_duration=None,
-            user_away_timeout=None,
-            userdata=self._conversation,
-        )
-        policy = turn_policy(self._own, own_vad=self._own_vad)
-        interruptions = self._own.interruptions
-        self._floor = Floor(policy, session, self._mouth, self._working, interruptions=interruptions)
+        session = new_session(self._model, self._conversation, own_vad=self._own_vad)
+        own, policy = self._own, turn_policy(self._own, own_vad=self._own_vad)
+        self._floor = Floor(policy, session, self._mouth, self._working, interruptions=own.interruptions)
         self._mouth.on_begin = self._floor.began
         self._mouth.on_silent = self._silent
         session.input.audio = self._ears
@@ -328,15 +336,9 @@ class VoiceAgent:
                 self._response_ended(event)
             case Reconnecting(reason=reason) if reason != "rotation":
                 self._around.metrics.session_failed(KIND, reason)
-                self._lost = True
-                self._tell_trouble("session.failed", reason)
-            case Reconnected() if self._lost:
-                self._lost = False
-                self._tell_trouble("session.recovered", "the conversation goes on")
+                self._entry.lost(reason)
             case TurnTranscribed(usage=usage) if usage is not None:
                 self._spending.transcription(usage)
-            case _:
-                pass
         if self._floor.open:
             self._wake.set()
 

@@ -1,8 +1,11 @@
 """How a conversation comes to its end: at once, or when its last words have been said."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from time import monotonic
+from typing import Any
+
+from livekit.plugins.openai_realtime.errors import first_of
 
 from .ports import Ending
 
@@ -36,6 +39,16 @@ class Departure:
     async def wait(self) -> None:
         """Returns when it is over."""
         await self._over.wait()
+
+    async def unless_over(self, work: Coroutine[Any, Any, None]) -> None:
+        """Does this; it is cancelled when it is over before. Raises what it raises."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                doing, over = group.create_task(work), group.create_task(self.wait())
+                doing.add_done_callback(lambda _: over.cancel())
+                over.add_done_callback(lambda _: doing.cancel())
+        except BaseExceptionGroup as failed:
+            raise first_of(failed) from failed
 
     async def _quiet(self, within_s: float, ticks: int) -> bool:
         """Waits until nothing is said, so many ticks long; whether it came to that in time."""

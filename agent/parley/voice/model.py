@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
-from livekit.agents import llm
+from livekit.agents import AgentSession, llm
 
 from livekit.plugins.openai_realtime import (
     ConversationOptions,
@@ -13,6 +13,7 @@ from livekit.plugins.openai_realtime import (
     ServerVad,
     TurnEvent,
 )
+from parley.agents import Conversation
 
 logger = logging.getLogger("parley.voice")
 
@@ -53,6 +54,20 @@ class TurnsModel(RealtimeModel):
         if self.newest is None:
             raise RuntimeError("the conversation has not begun")
         self.newest.push_image(image)
+
+
+def new_session(
+    model: TurnsModel, conversation: Conversation, *, own_vad: bool
+) -> "AgentSession[Conversation]":
+    """LiveKit's session over the model; with `own_vad` it is told the end of each turn."""
+    return AgentSession(
+        llm=model,
+        vad=None,
+        turn_handling={"turn_detection": "manual" if own_vad else "realtime_llm"},
+        aec_warmup_duration=None,
+        user_away_timeout=None,
+        userdata=conversation,
+    )
 
 
 def decided_here(options: ConversationOptions) -> ConversationOptions:

@@ -1,12 +1,13 @@
 """What stands around a voice agent, and how it ends."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import aiohttp
 
 from livekit.plugins.openai_realtime.options import ConnectOptions
+from parley.access import Access
 from parley.agents import Source
 from parley.core.transcript import Segment
 from parley.core.usage import Tokens
@@ -46,6 +47,8 @@ class Surroundings:
     see: Callable[[Source], Awaitable[bytes]] | None = None
     """Takes a picture of what the participant shows, PNG or JPEG. Raises NothingToSeeError."""
     meter: Meter | None = None
+    access: Access = field(default_factory=Access)
+    """Leave to use the API."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from livekit import rtc
 from livekit.plugins.openai_realtime.options import ConnectOptions
 from parley import agents as registry
 from parley import config
+from parley.access import Access, Gatekeeper
 from parley.agents import Caller, Registry
 from parley.core.model import Kind, Participant, Preferences, Roster
 from parley.core.transcript import Segment
@@ -204,6 +205,8 @@ class Stage:
         self.ingress = FakeIngress()
         self.changes = Changes()
         self.costs = RoomCosts("room", CostPolicy(usd), Metrics(), self.notices, lambda identity, why: None)
+        self.gatekeeper = Gatekeeper(1)
+        self.access = Access(self.gatekeeper)
         self.made: list[FakeAgent] = []
         self.freed: list[str] = []
         self.hung_up: list[str] = []
@@ -226,6 +229,7 @@ class Stage:
             lambda name, queue: Output(self, name),
             spawn,
             self.costs,
+            self.access,
             hang if hang_up else None,
         )
         self.people: dict[str, Participant] = {}

@@ -15,6 +15,7 @@ from livekit.agents import Agent
 from livekit.plugins.openai_realtime.connection import new_http_session
 from livekit.plugins.openai_realtime.conversation_options import ServerVad
 from livekit.plugins.openai_realtime.options import ConnectOptions
+from parley.access import Access
 from parley.agents import Caller, Registry
 from parley.config import VoiceAgent as Defaults
 from parley.core.transcript import Segment
@@ -215,6 +216,7 @@ def play(virtual_time: None) -> Play:
         simulated: dict[str, Any] | None = None,
         alone: bool = False,
         goes_on: bool = False,
+        access: Access | None = None,
         before: Callable[[Stage], None] | None = None,
         **options: Any,
     ) -> AsyncIterator[Stage]:
@@ -243,6 +245,7 @@ def play(virtual_time: None) -> Play:
                 stage,
                 stage.notices,
                 Metrics(),
+                access=access or Access(),
             )
             caller = Caller("ana", "Ana", language="en", room="r")
             all_budgets = (*budgets, *((budget,) if budget is not None else ()))

@@ -275,6 +275,19 @@ async def test_who_waits_when_the_main_process_goes_need_not_wait_any_more() -> 
                 await context.__aexit__(None, None, None)
 
 
+async def test_a_main_process_that_goes_with_something_unread_takes_no_job_along() -> None:
+    with socket_path() as path:
+        main, job = Main(path), Job()
+        async with asyncio.timeout(5), main.server.serve(path), job.link.connected():
+            await main.until(lambda: bool(main.server._jobs))
+            [writer] = main.server._jobs.values()
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            await asyncio.sleep(5 * link.REPORT_S)  # reports are on their way
+            writer.transport.abort()
+            await job.ordered.wait()
+            assert job.orders == [0.0]
+
+
 async def _stream(access: Access, told: list[str]) -> None:
     async with access.stream(5, told.append):
         pass

@@ -32,6 +32,7 @@ class Continuing(Watching):
         return Hooks(
             address=self._create_ws_url_and_headers,
             http=self._model.http,
+            gate=self._model.connect_gate,
             prepare=self._prepare,
             opening=lambda: list(self._opening()),
             opened=self._opened,

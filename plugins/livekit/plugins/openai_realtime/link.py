@@ -17,7 +17,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -57,6 +57,8 @@ class Hooks:
     """URL and headers of the next upgrade."""
     http: Callable[[], HttpSession]
     """What to connect with."""
+    gate: Callable[[], AbstractAsyncContextManager[object]]
+    """Stands around an attempt to connect, which may have to wait for it."""
     prepare: Callable[[], Coroutine[Any, Any, None]]
     """Get ready for `opening`; the connection is being made meanwhile."""
     opening: Callable[[], Iterable[Outgoing]]
@@ -100,7 +102,7 @@ class Link:
         self._wake = asyncio.Event()
         self._quiet = asyncio.Event()
         self._planned = asyncio.Event()
-        self._created = False
+        self._created = asyncio.Event()
         self._due: tuple[float, float] | None = None
         self._asked_at = 0.0
         self._failure: RealtimeError | None = None
@@ -149,13 +151,18 @@ class Link:
         while not self._closing:
             opened_at: float | None = None
             try:
-                wire = await self._open()
-                opened_at = loop.time()
-                await self._converse(wire)
+                async with AsyncExitStack() as attempt:
+                    await attempt.enter_async_context(self._hooks.gate())
+                    wire = await self._open()
+                    opened_at = loop.time()
+                    await self._converse(wire, attempt)
+            except _Closed:
+                return
             except RealtimeError as exc:
                 if self._closing:
                     return
-                lived_s = loop.time() - opened_at if opened_at is not None and self._created else 0.0
+                created = opened_at is not None and self._created.is_set()
+                lived_s = loop.time() - opened_at if created and opened_at is not None else 0.0
                 wait_s = self._budget.failed(exc, lived_s=lived_s, now=loop.time(), chance=random.random())
                 self._disconnect(exc, goes_on=wait_s is not None)
                 if wait_s is None:
@@ -188,12 +195,16 @@ class Link:
             raise reason from (exc if reason is not exc else exc.__cause__)
         return opened[0]
 
-    async def _converse(self, wire: Wire) -> None:
-        """Connections that hand over to each other, until closed. Raises what ended one early."""
+    async def _converse(self, wire: Wire, attempt: AsyncExitStack) -> None:
+        """Connections that hand over to each other. The `attempt` succeeds with ``session.created``.
+
+        Raises _Closed, or what ended one early.
+        """
         old: Wire | None = None
         while True:
             following: list[Wire] = []
-            self._created, self._due, self._failure = False, None, None
+            self._due, self._failure = None, None
+            self._created.clear()
             ended = True
             try:
                 self._queue = deque(self._hooks.opening())
@@ -206,14 +217,14 @@ class Link:
                     tasks.create_task(self._send(wire))
                     tasks.create_task(self._receive(wire))
                     tasks.create_task(self._rotate(following))
+                    await self._created.wait()
+                    await attempt.aclose()
             except BaseExceptionGroup as group:
                 reason = first_of(group)
                 if isinstance(reason, _TakeOver):
                     ended = False
                     self._disconnect(None, goes_on=True)
                     old, wire = wire, following.pop()
-                elif isinstance(reason, _Closed):
-                    return
                 else:
                     raise reason from group
             finally:
@@ -272,7 +283,7 @@ class Link:
         timeout_s = self._connect.connect_timeout_s
         try:
             async with asyncio.timeout(timeout_s):
-                while not self._created:
+                while not self._created.is_set():
                     self._take(await wire.receive_text())
         except TimeoutError as exc:
             raise ConnectError(f"no session within {timeout_s:g} s") from exc
@@ -286,8 +297,8 @@ class Link:
             raise ProtocolViolation(f"message of {len(message)} characters is not JSON") from exc
         if not isinstance(event, dict) or not isinstance(event.get("type"), str):
             raise ProtocolViolation("message is not an event")
-        if event["type"] == "session.created" and not self._created:
-            self._created = True
+        if event["type"] == "session.created" and not self._created.is_set():
+            self._created.set()
             self._plan(event.get("session"))
             self._hooks.opened(asyncio.get_running_loop().time() - self._asked_at)
         try:
@@ -316,7 +327,8 @@ class Link:
         while True:
             await self._until_quiet(force)
             try:
-                following.append(await self._open())
+                async with self._hooks.gate():
+                    following.append(await self._open())
             except RealtimeError as exc:
                 logger.warning("the next connection did not open: %s", exc)
                 if loop.time() >= force or not exc.retryable:

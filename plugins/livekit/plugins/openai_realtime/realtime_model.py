@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from .realtime_session import RealtimeSession
 
 ApproveMcp = Callable[[str, str, str], bool | Awaitable[bool]]
+ConnectGate = Callable[[], AbstractAsyncContextManager[object]]
 
 _AZURE = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com")
 
@@ -44,6 +46,7 @@ class RealtimeModel(stock.RealtimeModel):
         http_session: HttpSession | None = None,
         resume: ResumeOptions | None = None,
         approve_mcp: ApproveMcp | None = None,
+        connect_gate: ConnectGate | None = None,
     ) -> None:
         """
         Args:
@@ -54,6 +57,9 @@ class RealtimeModel(stock.RealtimeModel):
                 `ResumeOptions()`.
             approve_mcp: asked with (server_label, tool, arguments) whether a remote tool may be called.
                 Default: it may not.
+            connect_gate: makes what stands around each attempt to connect, up to ``session.created``, of
+                the next connection up to its socket. Entering it may wait; a `RealtimeError` it raises is
+                the attempt's failure, and it is left with what the attempt raised. Default: none.
 
         Raises:
             ValueError: no API key, or a value that cannot work; the text names it.
@@ -62,6 +68,7 @@ class RealtimeModel(stock.RealtimeModel):
         self.connect_options = connect if connect is not None else connect_from_environment()
         self.resume = resume if resume is not None else ResumeOptions()
         self.approve_mcp = approve_mcp
+        self.connect_gate: ConnectGate = connect_gate if connect_gate is not None else nullcontext
         detection = _stock_detection(self.options.turn_detection)
         super().__init__(
             model=self.options.model,
