@@ -193,6 +193,16 @@ def words_on(listener: Person, name: str, said: Speech, *others: Speech) -> list
     return found
 
 
+async def hears_all(listener: Person, name: str, said: Speech, within_s: float = 20.0) -> list[int]:
+    """Waits until every word was heard on a track, which need not rest; returns all that were found."""
+    everything = set(range(len(said.words)))
+    deadline = time.monotonic() + within_s
+    while not set(found := await asyncio.to_thread(words_on, listener, name, said)) >= everything:
+        assert time.monotonic() < deadline, f"{listener.identity} on {name}: {found}"
+        await asyncio.sleep(0.5)
+    return found
+
+
 async def heard_once(listener: Person, speaker: str, language: str, said: Speech, *never: Speech) -> None:
     """Asserts that the listener heard every word of `said` once, in order, on the track where it belongs.
 

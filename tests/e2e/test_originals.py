@@ -8,8 +8,8 @@ from parley.demo.livekit_server import LiveKitServer
 from parley.demo.people import Person
 from parley.simulator import Fault
 
-from .counting import Speech, gets, heard_out, speech, told, track_name, words_on
-from .running import environment, eventually, running_worker
+from .counting import Speech, gets, heard_out, hears_all, speech, told, track_name, words_on
+from .running import environment, running_worker
 from .talking import rpc
 from .venue import CountedSimulator, Venue
 
@@ -43,7 +43,7 @@ async def test_a_listener_loses_the_original_while_it_is_translated_and_has_it_b
             await told(bob, "session.failed")
             await _muted(bob, venue, room, [])
             await _say(ann, parts[2])
-            await _hears_original(bob, parts[2])
+            assert await hears_all(bob, MICROPHONE, parts[2]) == [0, 1, 2, 3]
 
             venue.simulator.faults.clear()
             await told(bob, "session.recovered", 40)
@@ -52,7 +52,7 @@ async def test_a_listener_loses_the_original_while_it_is_translated_and_has_it_b
             await _muted(bob, venue, room, [])
             await _say(ann, parts[3])
             for listener in (bob, cat):
-                await _hears_original(listener, parts[3])
+                assert await hears_all(listener, MICROPHONE, parts[3]) == [0, 1, 2, 3]
             everything = [words_on(cat, MICROPHONE, part) for part in parts]
             assert everything == [[0, 1, 2, 3]] * 4, "nothing is taken from those who hear no translation"
 
@@ -62,15 +62,6 @@ async def _say(speaker: Person, said: Speech) -> None:
     async with asyncio.timeout(30):
         while speaker.speaking:
             await asyncio.sleep(0.05)
-
-
-async def _hears_original(listener: Person, said: Speech) -> None:
-    """Waits until every word was heard as it was said, once."""
-
-    def heard() -> bool:
-        return words_on(listener, MICROPHONE, said) == list(range(len(said.words)))
-
-    await eventually(heard, 15, f"{listener.identity} hears the original")
 
 
 async def _muted(person: Person, venue: Venue, room: str, listeners: list[str]) -> None:

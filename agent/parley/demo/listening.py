@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +69,26 @@ class _Templates:
         return self._spectra[size]
 
 
+class _Same:
+    """Words that are the same objects as others: what was prepared for those holds for these."""
+
+    def __init__(self, words: tuple[Word, ...]) -> None:
+        self.words = words
+
+    def __hash__(self) -> int:
+        return hash(tuple(map(id, self.words)))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Same) or len(self.words) != len(other.words):
+            return False
+        return all(mine is theirs for mine, theirs in zip(self.words, other.words, strict=True))
+
+
+@lru_cache(maxsize=4)
+def _prepared(same: _Same) -> _Templates:
+    return _Templates(same.words)
+
+
 def find_words(
     recording: Pcm, sample_rate: int, templates: Sequence[Word], *, threshold: float = THRESHOLD
 ) -> list[Heard]:
@@ -80,7 +101,7 @@ def find_words(
     """
     if not templates:
         return []
-    prepared = _Templates(templates)
+    prepared = _prepared(_Same(tuple(templates)))
     wave = resample(recording, sample_rate, _RATE_HZ)
     found: list[Heard] = []
     stretches = list(_loud_stretches(wave))

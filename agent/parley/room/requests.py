@@ -207,6 +207,7 @@ def state_of(
             "listeners": sorted(bridge.spec.listeners),
             "readers": sorted((bridge.spec.readers | bridge.spec.source_readers) & roster.keys()),
             "usd": round(bridge.usd, 6),
+            "lag_s": round(bridge.lag_s, 1),
         }
         for bridge in bridges
     ]

@@ -1,0 +1,144 @@
+"""What real networks and real rooms do to a worker: connections that blip, people who come and go."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+from parley.demo.livekit_server import LiveKitServer
+
+from .counting import audible, gets, heard_out, speech, track_name, words_on
+from .running import environment, eventually, running_worker
+from .talking import rpc
+from .venue import CountedSimulator, Venue
+
+NAME = track_name("ann", "fr")
+
+
+class Proxy:
+    """Between a worker and LiveKit's signalling; media go past it."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._to = (host, port)
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.up = True
+        self.port = 0
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Proxy]:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        try:
+            yield self
+        finally:
+            self.cut()
+            server.close()
+
+    def cut(self) -> None:
+        """Ends what is connected, without a word."""
+        for writer in list(self._writers):
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self.up:
+            writer.transport.abort()
+            return
+        there_reader, there_writer = await asyncio.open_connection(*self._to)
+        both = {writer, there_writer}
+        self._writers |= both
+        try:
+            await asyncio.gather(_pump(reader, there_writer), _pump(there_reader, writer))
+        finally:
+            self._writers -= both
+            for each in both:
+                each.close()
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(65_536):
+            writer.write(data)
+            await writer.drain()
+    writer.transport.abort()
+
+
+async def test_the_workers_connection_to_livekit_is_cut_while_somebody_speaks_and_no_word_is_lost(
+    venue: Venue, server: LiveKitServer, simulator: CountedSimulator
+) -> None:
+    address = urlsplit(server.url)
+    said, more = speech("en", 14), speech("en", 4, first=14)
+    async with Proxy(str(address.hostname), int(address.port or 0)).running() as proxy:
+        env = environment(server, simulator.base_url, PARLEY_DRAIN_S="0")
+        env["LIVEKIT_URL"] = f"ws://127.0.0.1:{proxy.port}"
+        async with running_worker(env) as worker:
+            room = await venue.room(dispatch=False)
+            await venue.dispatch(room, worker)
+            async with (
+                venue.join(room, "ann", speaks="en") as ann,
+                venue.join(room, "bob", speaks="fr", hears="fr") as bob,
+            ):
+                await gets(bob, NAME)
+                ann.say(said.pcm)
+                await bob.until(lambda p: any(audible(r) for r in p.recordings), 20)
+                proxy.up = False
+                proxy.cut()
+                await asyncio.sleep(1.0)
+                proxy.up = True
+                await heard_out(bob, NAME, said)
+                assert words_on(bob, NAME, said) == list(range(14))
+                await worker.until("/readyz", 200, 30)
+                await gets(bob, NAME)
+                ann.say(more.pcm)
+                await heard_out(bob, NAME, more)
+                assert words_on(bob, NAME, more) == list(range(4))
+
+
+async def test_people_come_go_and_change_their_language_at_random_and_what_is_left_is_right(
+    venue: Venue,
+) -> None:
+    room = await venue.room()
+    said = speech("en", 24, phrase=6, pause_s=1.5)
+    dice = random.Random(7)
+    languages = ("fr", "de", "es", "original")
+
+    async def visitor(number: int) -> None:
+        for _ in range(2):
+            await asyncio.sleep(dice.random() * 2)
+            wish = dice.choice(languages)
+            identity = f"guest {number}"
+            async with venue.join(room, identity, hears=wish, microphone=False) as guest:
+                for _ in range(3):
+                    await asyncio.sleep(dice.random())
+                    wishes = {
+                        "parley.hears": dice.choice(languages),
+                        "parley.captions": dice.choice(languages),
+                    }
+                    await guest.room.local_participant.set_attributes(wishes)
+
+    async with (
+        venue.join(room, "ann", speaks="en") as ann,
+        venue.join(room, "bob", speaks="fr", hears="fr", microphone=False) as bob,
+    ):
+        await gets(bob, NAME)
+        ann.say(said.pcm)
+        async with asyncio.TaskGroup() as group:
+            for number in range(8):
+                group.create_task(visitor(number))
+        await heard_out(bob, NAME, said, 40)
+        assert words_on(bob, NAME, said) == list(range(24))
+        await eventually(lambda: len(venue.open_sessions) <= 1, 40, "sessions that nobody wants are closed")
+        state = await rpc(bob, venue, room, "parley.state")
+        assert sorted(state["people"]) == ["ann", "bob"]
+        assert [(t["speaker"], t["language"]) for t in state["translations"]] == [("ann", "fr")]
+        (described,) = state["tracks"].values()
+        assert described == {"speaker": "ann", "language": "fr", "kind": "translation"}
+
+        def published() -> list[str]:
+            people = bob.room.remote_participants.values()
+            names = [t.name for p in people for t in p.track_publications.values()]
+            return [name for name in names if name.startswith("parley")]
+
+        await eventually(lambda: published() == [NAME], 10, "no track is left over")
