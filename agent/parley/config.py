@@ -44,8 +44,8 @@ class Translation(_Group):
     """Gain of the original while its translation plays, in dB, where it is mixed under it."""
     layout: Literal["per_speaker", "per_listener"] = "per_speaker"
     """One track per speaker and language, or one mixed track per listener."""
-    mode: Literal["simultaneous"] = "simultaneous"
-    """Translated while it is said."""
+    mode: Literal["simultaneous", "consecutive"] = "simultaneous"
+    """Heard while it is said, or, like an interpreter on a stage, when the speaker has finished."""
     idle_s: float = Field(30.0, ge=1, le=600)
     """A session whose speaker has been quiet this long is closed; the next word opens another."""
     tail_least_s: float = Field(1.0, ge=0.2, le=10)

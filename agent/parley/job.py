@@ -65,7 +65,7 @@ def room_policy(settings: Settings) -> RoomPolicy:
         sessions=settings.limits.sessions_per_room,
         sessions_each=settings.limits.sessions_per_participant,
         hosts=settings.limits.hosts,
-        layout=LayoutPolicy(translation.layout, translation.original, translation.duck_db),
+        layout=LayoutPolicy(translation.layout, translation.original, translation.duck_db, translation.mode),
         costs=CostPolicy(
             settings.limits.usd_per_room, settings.limits.usd_per_participant, translation.model
         ),

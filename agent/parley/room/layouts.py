@@ -1,6 +1,7 @@
 """How translations reach their listeners: a track for each speaker and language, or one for each listener."""
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -8,7 +9,9 @@ from typing import Literal, Protocol
 from livekit.rtc.participant import PublishTrackError
 
 from livekit import rtc
+from parley.core.lag import LagPolicy
 from parley.core.model import ORIGINAL, BridgeKey, Roster
+from parley.media.playout import Playout, PlayoutPolicy
 from parley.metrics import Metrics
 from parley.ports import Notices
 
@@ -20,6 +23,11 @@ from .track_output import DuckedTrack, Player, TrackOutput, take_back
 
 RETRY_S = 1.0
 """How long a track that could not be published is left before the next try."""
+
+UNHURRIED = PlayoutPolicy(
+    lag=LagPolicy(shorten_from_s=math.inf, shorten_at_once_s=math.inf, speed_from_s=math.inf, most_s=150.0)
+)
+"""What was held until its turn came does not lag: it is played as it is, at its own pace."""
 
 Mode = Literal["keep", "mute", "duck"]
 Output = TrackOutput | MixLine
@@ -36,6 +44,13 @@ class LayoutPolicy:
     original: Mode = "keep"
     duck_db: float = -18.0
     """Gain of the original while its translation plays, in dB, if it is ducked."""
+    mode: Literal["simultaneous", "consecutive"] = "simultaneous"
+    """Whether translations play while their speakers speak, or when they have finished."""
+
+    @property
+    def playout(self) -> PlayoutPolicy:
+        """How translations are played."""
+        return UNHURRIED if self.mode == "consecutive" else PlayoutPolicy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +138,11 @@ class PerSpeaker:
     async def open(self, key: BridgeKey) -> Output:
         """See Layout."""
         around, name = self._around, f"parley:{key.speaker}:{key.language}"
+        playout = self._policy.playout
         output = (
-            DuckedTrack(around.player, name, around.layer, around.metrics, self._policy.duck_db)
+            DuckedTrack(around.player, name, around.layer, around.metrics, self._policy.duck_db, playout)
             if self._policy.original == "duck"
-            else TrackOutput(around.player, name, around.layer, around.metrics)
+            else TrackOutput(around.player, name, around.layer, around.metrics, Playout(playout))
         )
         try:
             await output.publish(around.room)
@@ -187,7 +203,7 @@ class PerListener:
     async def open(self, key: BridgeKey) -> Output:
         """See Layout."""
         under = self._original(key.speaker) if self._policy.original == "duck" else None
-        line = self._mixes.line(under, self._policy.duck_db)
+        line = self._mixes.line(under, self._policy.duck_db, self._policy.playout)
         line.on_dropped = self._around.announce_drops(key)
         return line
 

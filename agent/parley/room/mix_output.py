@@ -20,7 +20,7 @@ from livekit import rtc
 from parley.media.bus import Bus
 from parley.media.frames import FRAME_S
 from parley.media.original import START_S, Duck, Original, Samples, gain_of, is_heard
-from parley.media.playout import Playout
+from parley.media.playout import Playout, PlayoutPolicy
 from parley.metrics import Metrics
 
 from .line import REST_S, Line
@@ -32,8 +32,15 @@ from .track_output import Player
 class MixLine(Line):
     """What a speaker says in a language, heard through the mixes. Implements `parley.ports.AudioOut`."""
 
-    def __init__(self, mixes: "Mixes", metrics: Metrics, under: "MixOriginal | None", duck_db: float) -> None:
-        self._playout = Playout()
+    def __init__(
+        self,
+        mixes: "Mixes",
+        metrics: Metrics,
+        under: "MixOriginal | None",
+        duck_db: float,
+        policy: PlayoutPolicy | None,
+    ) -> None:
+        self._playout = Playout(policy)
         super().__init__(self._playout, metrics)
         self._mixes = mixes
         self._ready: deque[bytes] = deque()
@@ -205,9 +212,14 @@ class Mixes:
         """Whether the clock ticks for anything here."""
         return self._next_due is not None
 
-    def line(self, under: MixOriginal | None = None, duck_db: float = 0.0) -> MixLine:
+    def line(
+        self,
+        under: MixOriginal | None = None,
+        duck_db: float = 0.0,
+        policy: PlayoutPolicy | None = None,
+    ) -> MixLine:
         """A new line, with a speaker's original under it if given: full while it is silent, else ducked."""
-        line = MixLine(self, self._metrics, under, duck_db)
+        line = MixLine(self, self._metrics, under, duck_db, policy)
         self._lines[line] = None
         return line
 

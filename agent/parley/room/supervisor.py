@@ -23,6 +23,7 @@ from parley.ports import Dial, Notices
 
 from .agents import AgentPolicy, HangUp, RoomAgents
 from .changes import ROOM, Changes
+from .consecutive import RoomTurns
 from .costs import CostPolicy, Leave, RoomCosts
 from .estate import Estate
 from .layouts import Around, LayoutPolicy, Track, layout_of
@@ -120,6 +121,13 @@ class RoomSupervisor:
             *(self._ingress, self._changes, self._spawn),
         )
         self._layout = layout_of(policy.layout, around)
+        self._turns: RoomTurns | None = None
+        if policy.layout.mode == "consecutive":
+            self._turns = RoomTurns(
+                *(self._ingress, self._notices, metrics),
+                lambda: self._translations.listeners,
+                lambda attributes: room.local_participant.set_attributes(attributes),
+            )
         self._translations = RoomTranslations(
             policy.bridge,
             SessionLimits(policy.sessions, policy.sessions_each),
@@ -141,6 +149,7 @@ class RoomSupervisor:
             self._ingress,
             self._changes,
             self._spawn,
+            self._turns,
         )
         self._agents: RoomAgents | None = None
         self._requests: Requests | None = None
@@ -202,6 +211,8 @@ class RoomSupervisor:
                 ]
                 if self._originals is not None:
                     background.append(self._spawn(self._originals.run(), "originals"))
+                if self._turns is not None:
+                    background.append(self._spawn(self._turns.run(), "turns"))
                 await self._follow()
                 if not self._changes.closed:
                     await self._finish()

@@ -8,7 +8,7 @@ from typing import Protocol
 from livekit import rtc
 from parley.media.ducked import DuckedPlayout
 from parley.media.frames import FRAME_S
-from parley.media.playout import Playout
+from parley.media.playout import Playout, PlayoutPolicy
 from parley.metrics import Metrics
 
 from .line import REST_S, Line, Queue
@@ -117,9 +117,15 @@ class DuckedTrack(TrackOutput):
     """
 
     def __init__(
-        self, player: "Player", name: str, layer: NativeLayer | None, metrics: Metrics, duck_db: float
+        self,
+        player: "Player",
+        name: str,
+        layer: NativeLayer | None,
+        metrics: Metrics,
+        duck_db: float,
+        policy: PlayoutPolicy | None = None,
     ) -> None:
-        self._ducked = DuckedPlayout(duck_db)
+        self._ducked = DuckedPlayout(duck_db, policy)
         self._counted_s = 0.0
         super().__init__(player, name, layer, metrics, self._ducked)
 

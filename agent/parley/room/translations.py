@@ -14,6 +14,7 @@ from parley.metrics import Metrics
 from parley.ports import Notices, TextOut
 
 from .changes import Changes
+from .consecutive import RoomTurns
 from .layouts import Heard, Layout, Output
 from .track_input import Ingress, Spawn
 
@@ -67,6 +68,7 @@ class RoomTranslations:
         ingress: Ingress,
         changes: Changes,
         spawn: Spawn,
+        turns: RoomTurns | None = None,
     ) -> None:
         self._policy = policy
         self._limits = limits
@@ -79,6 +81,7 @@ class RoomTranslations:
         self._ingress = ingress
         self._changes = changes
         self._spawn = spawn
+        self._turns = turns
         self._running: dict[BridgeKey, Running] = {}
         self._finishing: list[Running] = []
         self._starting: list[BridgeKey] = []
@@ -209,7 +212,7 @@ class RoomTranslations:
         if running.task is None:  # it never started
             self._ended(running)
             if running.output is not None:
-                self._spawn(self._layout.close(key, running.output), "unpublish")
+                self._spawn(self._close(key, running.output), "unpublish")
             return
         self._finishing.append(running)
 
@@ -226,7 +229,7 @@ class RoomTranslations:
         finally:
             self._ended(running)
             if running.output is not None and not self._leaving:
-                await asyncio.shield(self._layout.close(key, running.output))
+                await asyncio.shield(self._close(key, running.output))
 
     def _ended(self, running: Running) -> None:
         if self._running.get(running.spec.key) is running:
@@ -242,7 +245,7 @@ class RoomTranslations:
         for running in self._running.values():
             if running.output is not None and not running.spec.listeners:
                 output, running.output, running.bridge.audio = running.output, None, None
-                self._spawn(self._layout.close(running.spec.key, output), "unpublish")
+                self._spawn(self._close(running.spec.key, output), "unpublish")
         missing = [r for r in self._running.values() if r.spec.listeners and r.output is None]
         if not missing:
             return
@@ -259,11 +262,16 @@ class RoomTranslations:
             asyncio.get_running_loop().call_later(RESTART_S, self._changes.add)
             return
         running.output = output
-        running.bridge.audio = output
+        running.bridge.audio = audio = output if self._turns is None else self._turns.hold(key, output)
         if running.task is not None:
             self._layout.begin(key, output)  # it had readers before it had a listener
         if running.bridge.live:
-            output.expect()
+            audio.expect()
+
+    async def _close(self, key: BridgeKey, output: Output) -> None:
+        if self._turns is not None:
+            self._turns.drop(output)
+        await self._layout.close(key, output)
 
     def _refuse(self, refused: tuple[Refusal | BridgeKey, ...]) -> None:
         for one in refused:

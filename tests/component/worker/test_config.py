@@ -53,7 +53,7 @@ EVERY = {
     "PARLEY_TRANSLATION__ORIGINAL": ("duck", "translation.original", "duck"),
     "PARLEY_TRANSLATION__DUCK_DB": ("-12", "translation.duck_db", -12.0),
     "PARLEY_TRANSLATION__LAYOUT": ("per_speaker", "translation.layout", "per_speaker"),
-    "PARLEY_TRANSLATION__MODE": ("simultaneous", "translation.mode", "simultaneous"),
+    "PARLEY_TRANSLATION__MODE": ("consecutive", "translation.mode", "consecutive"),
     "PARLEY_TRANSLATION__IDLE_S": ("7", "translation.idle_s", 7.0),
     "PARLEY_TRANSLATION__TAIL_LEAST_S": ("2", "translation.tail_least_s", 2.0),
     "PARLEY_TRANSLATION__TAIL_MOST_S": ("9", "translation.tail_most_s", 9.0),
