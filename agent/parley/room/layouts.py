@@ -266,9 +266,11 @@ class PerListener:
 
     def _original(self, speaker: str) -> MixOriginal:
         if speaker not in self._originals:
-            original = self._originals[speaker] = self._mixes.original()
-            self._around.ingress.attach(speaker, "original", original, prompt=True)
-        return self._originals[speaker]
+            self._originals[speaker] = self._mixes.original()
+        original = self._originals[speaker]
+        # Each time: a microphone that was dropped meanwhile has forgotten who hears it.
+        self._around.ingress.attach(speaker, "original", original, prompt=True)
+        return original
 
     def _add_originals(self, gains: dict[str, dict[Voice, float]], heard: Heard) -> None:
         """Those who are not translated for a listener are heard as they are."""
