@@ -8,7 +8,7 @@ from parley.demo.livekit_server import LiveKitServer
 from parley.demo.people import Person
 from parley.simulator import Fault
 
-from .counting import Speech, gets, heard_out, hears_all, speech, told, track_name, words_on
+from .counting import Speech, both, gets, heard_out, hears_all, speech, told, track_name, words_on
 from .running import environment, running_worker
 from .talking import rpc
 from .venue import CountedSimulator, Venue
@@ -53,8 +53,9 @@ async def test_a_listener_loses_the_original_while_it_is_translated_and_has_it_b
             await _say(ann, parts[3])
             for listener in (bob, cat):
                 assert await hears_all(listener, MICROPHONE, parts[3]) == [0, 1, 2, 3]
-            everything = [words_on(cat, MICROPHONE, part) for part in parts]
-            assert everything == [[0, 1, 2, 3]] * 4, "nothing is taken from those who hear no translation"
+            everything = both(both(parts[0], parts[1]), both(parts[2], parts[3]))
+            heard = words_on(cat, MICROPHONE, everything)
+            assert heard == list(range(16)), "nothing is taken from those who hear no translation"
 
 
 async def _say(speaker: Person, said: Speech) -> None:

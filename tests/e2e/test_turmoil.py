@@ -24,7 +24,6 @@ class Proxy:
     def __init__(self, host: str, port: int) -> None:
         self._to = (host, port)
         self._writers: set[asyncio.StreamWriter] = set()
-        self.up = True
         self.port = 0
 
     @contextlib.asynccontextmanager
@@ -43,9 +42,6 @@ class Proxy:
             writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if not self.up:
-            writer.transport.abort()
-            return
         there_reader, there_writer = await asyncio.open_connection(*self._to)
         both = {writer, there_writer}
         self._writers |= both
@@ -83,10 +79,7 @@ async def test_the_workers_connection_to_livekit_is_cut_while_somebody_speaks_an
                 await gets(bob, NAME)
                 ann.say(said.pcm)
                 await bob.until(lambda p: any(audible(r) for r in p.recordings), 20)
-                proxy.up = False
                 proxy.cut()
-                await asyncio.sleep(1.0)
-                proxy.up = True
                 await heard_out(bob, NAME, said)
                 assert words_on(bob, NAME, said) == list(range(14))
                 await worker.until("/readyz", 200, 30)

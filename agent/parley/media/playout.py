@@ -104,6 +104,11 @@ class Playout:
             self._next_due += FRAME_S
         return frames
 
+    def postpone(self, until: float) -> None:
+        """Nothing is due before `until`: what waits is played from then on."""
+        if self._next_due is not None:
+            self._next_due = max(self._next_due, until)
+
     def rest(self) -> None:
         """Ends playing until audible audio is pushed again. Leading silence of that is not played."""
         self._next_due = None

@@ -119,6 +119,11 @@ class SpeechPlayout:
             self._next_due += FRAME_S
         return frames
 
+    def postpone(self, until: float) -> None:
+        """Nothing is due before `until`: what waits is played from then on."""
+        if self._next_due is not None:
+            self._next_due = max(self._next_due, until)
+
     def rest(self) -> None:
         """The clock need not tick until there is something to play."""
         self._next_due = None

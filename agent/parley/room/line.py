@@ -25,6 +25,7 @@ class Queue(Protocol):
     def push(self, pcm: bytes, now: float) -> float: ...
     def flush(self, now: float) -> None: ...
     def due(self, now: float) -> list[bytes]: ...
+    def postpone(self, until: float) -> None: ...
     def rest(self) -> None: ...
 
 
@@ -74,6 +75,10 @@ class Line:
             if self.on_dropped is not None:
                 self.on_dropped(dropped)
         self.wake()
+
+    def postpone(self, until: float) -> None:
+        """Nothing is due before `until` (monotonic, s)."""
+        self._queue.postpone(until)
 
     async def played(self) -> None:
         """See AudioOut."""

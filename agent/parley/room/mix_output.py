@@ -286,6 +286,13 @@ class Mixes:
         pending = [each for each in written if each is not None]
         return _all(pending) if pending else None
 
+    def postpone(self, until: float) -> None:
+        """See Playable."""
+        if self._next_due is not None:
+            self._next_due = max(self._next_due, until)
+        for line in self._lines:
+            line.postpone(until)
+
     def idle(self, now: float) -> bool:
         """See Playable."""
         for output in self._outputs:

@@ -22,6 +22,7 @@ from parley.metrics import Metrics
 from parley.ports import Dial, Notices
 
 from .agents import AgentPolicy, HangUp, RoomAgents
+from .blip import Blip
 from .changes import ROOM, Changes
 from .consecutive import RoomTurns
 from .costs import CostPolicy, Leave, RoomCosts
@@ -193,6 +194,7 @@ class RoomSupervisor:
         """Serves the room until it is gone or `leave` was called. Cancelling it drops what is being said."""
         self._permissions.apply({})
         self._changes.listen(self._room)
+        Blip(self._room, self._player, lambda: {t.sid for t in self._tracks() if t.listeners})
         self._room.on("local_track_republished", self._republished)
         self._changes.add(ROOM)
         for identity in self._room.remote_participants:

@@ -24,6 +24,9 @@ class Playable(Protocol):
     def play(self, now: float) -> Awaitable[None] | None:
         """Hands over what is due. Returns what must be awaited for it, if anything must."""
 
+    def postpone(self, until: float) -> None:
+        """Nothing is due before `until` (monotonic, s)."""
+
     def idle(self, now: float) -> bool:
         """Rests if nothing is left to play; returns whether the clock may forget it."""
 
@@ -167,6 +170,21 @@ class Player:
         self._metrics = metrics
         self._active: dict[Playable, None] = {}
         self._wake = asyncio.Event()
+        self._free = asyncio.Event()
+        self._free.set()
+
+    def hold(self) -> None:
+        """Nothing is played until `release`: what is pushed waits, within the bounds of each queue."""
+        self._free.clear()
+
+    def release(self) -> None:
+        """Everything goes on where it was held."""
+        if self._free.is_set():
+            return
+        now = monotonic()
+        for output in self._active:
+            output.postpone(now)
+        self._free.set()
 
     def add(self, output: Playable) -> None:
         """The clock ticks for this until it rests."""
@@ -187,6 +205,9 @@ class Player:
                 await self._wake.wait()
             tick = loop.time()
             while self._active:
+                if not self._free.is_set():
+                    await self._free.wait()
+                    tick = loop.time()
                 now = monotonic()
                 for output in list(self._active):
                     pending = output.play(now)

@@ -244,3 +244,13 @@ def test_the_margin_shrinks_again_from_pause_to_pause() -> None:
     assert held[0] >= 3
     assert held[-1] == 0
     assert held == sorted(held, reverse=True)
+
+
+def test_what_is_postponed_is_played_from_then_on_and_nothing_is_lost() -> None:
+    playout = Playout()
+    playout.push(bytes([1, 1]) * 24_000, 10.0)
+    early = playout.due(10.1)
+    playout.postpone(13.0)
+    assert playout.due(12.9) == []
+    late = [frame for tick in range(60) for frame in playout.due(13.0 + tick * FRAME_S)]
+    assert b"".join(early + late)[: 2 * 24_000].count(b"\x01") == 2 * 24_000
