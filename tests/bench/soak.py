@@ -19,6 +19,7 @@ import json
 import logging
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--cost", action="store_true", help="the cost of an hour instead")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--lag", type=float, default=2.0, help="the model's, in seconds (%(default)s)")
+    parser.add_argument(
+        "--pause", type=float, default=1.0, help="with --cost: between turns, mean, in seconds"
+    )
     parser.add_argument("--at-most", type=float, default=60.0, help="real minutes; then it ends early")
     return parser.parse_args()
 
@@ -85,7 +89,8 @@ def _tell_growth(outcome: Outcome) -> list[Growth]:
 
 def cost(args: argparse.Namespace) -> int:
     """Six people, three languages, one hour: metered, estimated, and always on."""
-    meeting = Meeting(args.seed, 3600.0 + 90.0, HOUR, SIX, lag_s=args.lag, sample_s=1e9)
+    manners = replace(HOUR, pause_s=args.pause)
+    meeting = Meeting(args.seed, 3600.0 + 90.0, manners, SIX, lag_s=args.lag, sample_s=1e9)
     outcome = hold(meeting)
     summary = outcome.summary
     metered, share = summary["cost"]["usd"], outcome.spoken_s / 3600.0
