@@ -7,8 +7,8 @@ import gc
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Sized
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sized
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import psutil
@@ -77,9 +77,11 @@ class Samples:
         for values in self.of.values():
             values.extend([0.0] * (len(self.at_s) - len(values)))
 
-    def growth(self) -> list[Growth]:
-        """All of them, judged: what grows does so by more than chance, and by more than a little."""
-        return [self._growth(name, values) for name, values in self.of.items()]
+    def growth(self, bounds: Mapping[str, float]) -> list[Growth]:
+        """All of them, judged: what grows does so by more than chance, by more than a little, and beyond
+        its stated bound where it has one."""
+        found = [self._growth(name, values) for name, values in self.of.items()]
+        return [replace(g, grows=g.grows and g.most > bounds.get(g.name, -1.0)) for g in found]
 
     def _growth(self, name: str, values: array[float]) -> Growth:
         half = len(values) // 2

@@ -12,6 +12,7 @@ from math import inf
 from bench.soak_room import FRAME_S, SILENCE, WORDS, Publication, Room, word
 from fakes.room import FakeParticipant
 
+WORD_S = 2 * FRAME_S
 _SILENT_S = 90.0
 """In which nobody speaks at the end, so that all that was said comes out."""
 
