@@ -116,6 +116,10 @@ class Leg:
             self._watch.sent(monotonic())
         await self._session.append(frame.pcm)
 
+    def doubt(self) -> None:
+        """Not all that was sent was answered, and the time for it is over: is it still there?"""
+        self._watch.doubt()
+
     async def transcribe(self, model: str | None) -> None:
         """Switches the transcription of the speaker's own words on or off."""
         assert self._session is not None

@@ -255,6 +255,7 @@ class TranslationBridge:
             leg.held.append(event)
         elif leg.ledger is not None:
             self._voice.take(event, self._feed, leg.ledger)
+            self._feed.alive(leg.ledger)
             leg.span_s = self._feed.span_s
 
     def _ended(self, leg: Leg) -> None:
@@ -291,6 +292,8 @@ class TranslationBridge:
                 continue
             if self._feed.tick(now):
                 self._voice.phrase_over()
+                if self._feed.doubtful:
+                    leg.doubt()
             if self._feed.live:
                 self._quiet_since = now
             if self._finishing or self._parted or now - self._quiet_since >= self._policy.idle_s:

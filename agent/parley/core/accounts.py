@@ -106,7 +106,9 @@ class Account:
         return self._charge(Metered(tokens=tokens, usd=self._accounts.prices.usd(self.model, tokens)))
 
     def close(self) -> None:
-        """The session has ended. Closing twice does nothing."""
+        """The session has ended: who pays for it now pays for what is still charged. Twice does nothing."""
+        paying = self._payers()
+        self._payers = lambda: paying  # what asks for the payers may hold all that the session had
         self._accounts.closed(self)
 
     def _charge(self, used: Metered) -> float:

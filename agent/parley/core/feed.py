@@ -87,7 +87,7 @@ class Feed:
         """Lets time pass; returns whether a tail has just ended. Fills in for a silent microphone."""
         if not self.live:
             return False
-        missing = now - self._last_heard
+        missing = min(now - self._last_heard, self._policy.waiting_silence_s)
         if missing >= MISSING_S and not self._ended:
             self._speaking = False
             self._last_heard = now
@@ -97,9 +97,17 @@ class Feed:
         self.live = False
         self._framer.flush()
         self._in_frame = False
-        if self._tail.span_s is not None:
-            self.ledger.settle()  # the tail was long enough for all of it to come out
         return True
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the tail is over, and it is not sure that all of the phrase came out."""
+        return not self.live and self.ledger.owes_speech
+
+    def alive(self, ledger: Ledger) -> None:
+        """A session gave a sign of life: if the tail is over, that was long enough for all to come out."""
+        if not self.live and self._tail.span_s is not None and ledger is self.ledger:
+            ledger.settle()
 
     def take(self, now: float) -> Frame | None:
         """The next frame to send; it is kept until `answered`."""
@@ -146,11 +154,12 @@ class Feed:
     def cut_off(self) -> None:
         """The sessions are gone: what they have not answered is sent again to the next one.
 
-        Silence at the end of that is not worth it.
+        Silence at the end of that is not worth it. A phrase whose tail is over lives again.
         """
         again = [frame for ledger in self._ledgers for frame in ledger.owed()]
         while again and not again[-1].speech and not self._waiting:
             again.pop()
+        self.live = self.live or any(frame.speech for frame in again)
         self._waiting.extendleft(reversed(again))
         self._ledgers.clear()
         self._bound()

@@ -76,6 +76,11 @@ class Ledger:
         """What was sent and not answered, oldest first."""
         return [frame for _, frame in self._frames]
 
+    @property
+    def owes_speech(self) -> bool:
+        """Whether speech was sent that has not been answered."""
+        return any(frame.speech for _, frame in self._frames)
+
     def settle(self) -> None:
         """All of it has been answered, as far as anything ever will be."""
         self._frames.clear()

@@ -28,6 +28,7 @@ class Watch:
         self._policy = policy or StallPolicy()
         self._speech_at: float | None = None
         self._asked_at: float | None = None
+        self._doubted = False
 
     def sent(self, now: float) -> None:
         """Speech was sent."""
@@ -37,6 +38,11 @@ class Watch:
     def heard(self) -> None:
         """The session said something, whatever it was."""
         self._speech_at = self._asked_at = None
+        self._doubted = False
+
+    def doubt(self) -> None:
+        """All should have been said, and not all was answered: it is asked at once."""
+        self._doubted = True
 
     def asked(self, now: float) -> None:
         """It was asked for a sign of life."""
@@ -47,6 +53,8 @@ class Watch:
         policy = self._policy
         if self._asked_at is not None:
             return "stalled" if now - self._asked_at >= policy.answer_s else "lives"
+        if self._doubted:
+            return "ask"
         if self._speech_at is None:
             return "lives"
         usual_s = policy.unknown_s if span_s is None else 1.5 * span_s + 1.0

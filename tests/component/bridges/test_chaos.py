@@ -132,3 +132,23 @@ class PacedAudioOut(RecordingAudioOut):
         self._until = max(now, self._until) + len(pcm) / 2 / RATE_HZ
         self.waiting_s = self._until - now
         super().push(pcm)
+
+
+@pytest.mark.parametrize("after_s", [-1.0, -0.2, 0.3, 1.0])
+async def test_a_stall_that_begins_when_all_was_said_loses_and_doubles_no_word(
+    rig: MakeRig, after_s: float
+) -> None:
+    """The tail ends before the stall is known: what was sent is not taken for answered."""
+    api = SimulatedApi()
+    r = rig(api, POLICY)
+    first, said = talk(3.0, random.Random(1))
+    second, more = talk(3.0, random.Random(2))
+    loop = asyncio.get_running_loop()
+    async with r.running():
+        for pcm in (first, second):
+            if pcm is second:
+                loop.call_later(len(second) / 2 / RATE_HZ + after_s, api.fail, "stall", 60.0)
+            await speak(r, pcm)
+            await r.silence(12.0)
+        assert words(bytes(r.audio.pcm)) == said + more
+    assert len(api.sessions) == 2

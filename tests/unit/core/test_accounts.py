@@ -1,6 +1,7 @@
 """The accounts: what is metered adds up, and a budget stops the spending before it is gone beyond."""
 
 import random
+import weakref
 
 import pytest
 
@@ -235,3 +236,18 @@ def test_lines_payers_and_ended_sessions_are_bounded(monkeypatch: pytest.MonkeyP
     assert len(view["by_speaker"]) == 10
     assert told.accounts.usd_of("listener 299") > 0
     assert told.accounts.usd_of("listener 0") == 0
+
+
+def test_a_session_that_has_ended_holds_nothing_of_who_opened_it() -> None:
+    class Opener:
+        def payers(self) -> set[str]:
+            return {"bob"}
+
+    opener, accounts = Opener(), Accounts(usd_per_participant=1.0)
+    account = accounts.open(Line("translation", "ann", "fr"), MODEL, opener.payers)
+    gone = weakref.ref(opener)
+    del opener
+    account.close()
+    assert gone() is None
+    account.charge(60.0)
+    assert accounts.usd_of("bob") > 0, "what is charged late is paid by those who asked for it last"

@@ -112,3 +112,16 @@ def test_a_slow_model_is_given_its_time() -> None:
     assert watch.verdict(7.1, 4.0) == "ask"
     assert watch.verdict(7.9, None) == "lives"
     assert watch.verdict(8.0, None) == "ask"
+
+
+def test_a_session_that_is_doubted_is_asked_at_once_and_believed_when_it_answers() -> None:
+    watch = Watch(StallPolicy(least_s=3, unknown_s=8, answer_s=2))
+    watch.sent(0.0)
+    watch.heard()
+    watch.doubt()
+    assert watch.verdict(5.0, 1.0) == "ask"
+    watch.asked(5.0)
+    assert watch.verdict(6.9, 1.0) == "lives"
+    assert watch.verdict(7.0, 1.0) == "stalled"
+    watch.heard()
+    assert watch.verdict(7.0, 1.0) == "lives"

@@ -1,0 +1,51 @@
+"""Twenty virtual minutes of a lively room whose API fails and whose sessions end: every word is counted."""
+
+import pytest
+
+from bench.soak_meeting import Meeting, Outcome, hold
+from bench.soak_talk import Manners
+
+MANNERS = Manners(
+    people=(2, 3),
+    pool=12,
+    languages=("en", "fr", "de"),
+    pause_s=14.0,
+    lecture_s=150.0,
+    lecture_every_s=1000.0,
+    comings=90,
+    changes=60,
+    republished=40,
+    mutes=30,
+    declines=9,
+    faults=30,
+)
+BOUND = 500
+"""Items in all collections of one kind together."""
+
+
+@pytest.fixture(scope="module")
+def outcome() -> Outcome:
+    """Sessions live for two minutes: the lecture needs two of them."""
+    return hold(Meeting(1, 1200.0, MANNERS, lifetime_s=120.0, sample_s=240.0))
+
+
+def test_a_lively_room_loses_and_doubles_no_word(outcome: Outcome) -> None:
+    did = outcome.did
+    assert min(did[what] for what in ("join", "leave", "change", "republish", "mute", "lecture")) >= 1, did
+    assert did["drop"] + did["stall"] + did["503"] >= 3
+    assert outcome.words > 500
+    assert (outcome.lost, outcome.doubled) == (0, 0)
+    assert set(outcome.summary["lost_s"].values()) == {0}
+
+
+def test_a_room_that_all_have_left_holds_nothing(outcome: Outcome) -> None:
+    assert {name: number for name, number in outcome.left.items() if number} == {}
+
+
+def test_what_a_room_holds_is_bounded(outcome: Outcome) -> None:
+    samples = outcome.samples
+    assert len(samples.at_s) >= 4
+    most = {name: max(values) for name, values in samples.of.items() if name.startswith(("items", "waiting"))}
+    fixed = "items in Spans._bins"
+    assert {name: value for name, value in most.items() if value > BOUND and name != fixed} == {}
+    assert max(samples.of["open sessions"]) <= 3 * 2 * 2
