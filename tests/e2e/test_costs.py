@@ -89,6 +89,7 @@ async def test_five_cents_are_stopped_at_the_cent_and_the_room_goes_on_untransla
             assert abs(row["audio_s"] - sent_s) < 0.11
             assert [person["identity"] for person in data["people"]["known"]] == ["ann", "bob"]
             assert data["events"]["counts"] == {"budget.exceeded": 1, "budget.warning": 1}
+            assert data["spoken_s"] > 1
             assert data["ear_voice_span_s"]["fr"]["count"] >= 1
             assert data["estimate"]["always_on_usd"] > 0
             assert (await worker.metrics())['parley_exports_total{outcome="done",to="webhook"}'] == 1

@@ -116,7 +116,7 @@ class RoomSupervisor:
         self._standby = True
         self._leaving = asyncio.Event()
         self._group = asyncio.TaskGroup()
-        self._ingress = Ingress(self._layer, policy.gate, self._spawn)
+        self._ingress = Ingress(self._layer, policy.gate, self._spawn, self._costs.record.spoke)
         around = Around(
             *(room, self._player, self._layer, metrics, self._notices),
             *(self._ingress, self._changes, self._spawn),

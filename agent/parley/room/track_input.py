@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from time import monotonic
 from typing import Literal, Protocol
 
@@ -126,13 +127,15 @@ class Blend:
 class Microphone:
     """What one speaker says, to all that listen to it."""
 
-    def __init__(self, policy: GatePolicy) -> None:
+    def __init__(self, policy: GatePolicy, spoke: Callable[[float], None] = lambda voiced_s: None) -> None:
+        """`spoke`: told of each frame how many seconds of voice are in it."""
         self.hearers: dict[Hashable, Hearer] = {}
         self.prompt: set[Hashable] = set()
         """Those of them that must hear at once."""
         self.silenced = False
         """Whether the speaker has withdrawn consent: nobody hears anything."""
         self.blend = Blend(self.on_audio)
+        self._spoke = spoke
         self._gate = PhraseGate(policy)
         self._speech = SpeechProbability()
         self._closed = False
@@ -152,6 +155,8 @@ class Microphone:
         if self._closed or self.silenced:
             return
         speaking = self._gate.decide(self._speech.push(np.frombuffer(pcm, dtype=np.int16)))
+        if self._gate.voiced_s:
+            self._spoke(self._gate.voiced_s)
         pre_roll = self._gate.pre_roll
         for hearer in self.hearers.values():
             hearer.hear(pcm, at, speaking, pre_roll, self._gate.voiced_s)
@@ -177,8 +182,16 @@ class Ingress:
     A participant is one speaker: the sound of a screen that is shared is part of what they say.
     """
 
-    def __init__(self, layer: NativeLayer | None, policy: GatePolicy, spawn: Spawn) -> None:
+    def __init__(
+        self,
+        layer: NativeLayer | None,
+        policy: GatePolicy,
+        spawn: Spawn,
+        spoke: Callable[[str, float], None] = lambda identity, voiced_s: None,
+    ) -> None:
+        """`spoke`: told who spoke, and for how many seconds."""
         self._layer = layer
+        self._spoke = spoke
         self._policy = policy
         self._spawn = spawn
         self._microphones: dict[str, Microphone] = {}
@@ -193,7 +206,9 @@ class Ingress:
     def _microphone(self, identity: str) -> Microphone:
         """The microphone of a speaker; made when first asked for."""
         if identity not in self._microphones:
-            microphone = self._microphones[identity] = Microphone(self._policy)
+            microphone = self._microphones[identity] = Microphone(
+                self._policy, partial(self._spoke, identity)
+            )
             microphone.silenced = identity in self._silenced
         return self._microphones[identity]
 
