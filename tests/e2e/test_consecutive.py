@@ -6,40 +6,36 @@ import asyncio
 import json
 
 from parley.demo.listening import find_words
-from parley.demo.livekit_server import LiveKitServer
 from parley.demo.people import Person
 from parley.demo.speech import SAMPLE_RATE_HZ
 
 from .counting import THRESHOLD, WORD_S, Speech, gets, heard_once, recordings, speech, track_name
-from .running import environment, eventually, running_worker
-from .venue import CountedSimulator, Venue
+from .running import eventually
+from .venue import Venue
 
 
 async def test_a_phrase_is_heard_when_it_is_over_and_who_speaks_meanwhile_is_heard_after_it(
-    venue: Venue, server: LiveKitServer, simulator: CountedSimulator
+    venue: Venue,
 ) -> None:
     of_ann, of_bob = speech("en", 6), speech("fr", 4, voice=1)
-    env = environment(server, simulator.base_url, PARLEY_TRANSLATION__MODE="consecutive", PARLEY_DRAIN_S="0")
-    async with running_worker(env) as worker:
-        room = await venue.room(dispatch=False)
-        await venue.dispatch(room, worker)
-        async with (
-            venue.join(room, "ann", speaks="en", hears="en") as ann,
-            venue.join(room, "bob", speaks="fr", hears="fr") as bob,
-        ):
-            await gets(bob, track_name("ann", "fr"))
-            await gets(ann, track_name("bob", "en"))
-            began = ann.say(of_ann.pcm)
-            await ann.quiet()
-            await eventually(lambda: _listening(ann) == {"bob": "ann"}, 10, "bob is said to listen")
-            bob.say(of_bob.pcm)
-            await heard_once(bob, "ann", "fr", of_ann)
-            await heard_once(ann, "bob", "en", of_bob)
-            await eventually(lambda: _listening(ann) == {}, 5, "nobody is said to listen")
-            first, last = await asyncio.to_thread(_heard_between, bob, track_name("ann", "fr"), of_ann)
-            assert first > began + of_ann.ends_s, "the translation began before the phrase was over"
-            after, _ = await asyncio.to_thread(_heard_between, ann, track_name("bob", "en"), of_bob)
-            assert after > last, "two voices at once"
+    async with (
+        venue.served(PARLEY_TRANSLATION__MODE="consecutive", PARLEY_DRAIN_S="0") as (_, room),
+        venue.join(room, "ann", speaks="en", hears="en") as ann,
+        venue.join(room, "bob", speaks="fr", hears="fr") as bob,
+    ):
+        await gets(bob, track_name("ann", "fr"))
+        await gets(ann, track_name("bob", "en"))
+        began = ann.say(of_ann.pcm)
+        await ann.quiet()
+        await eventually(lambda: _listening(ann) == {"bob": "ann"}, 10, "bob is said to listen")
+        bob.say(of_bob.pcm)
+        await heard_once(bob, "ann", "fr", of_ann)
+        await heard_once(ann, "bob", "en", of_bob)
+        await eventually(lambda: _listening(ann) == {}, 5, "nobody is said to listen")
+        first, last = await asyncio.to_thread(_heard_between, bob, track_name("ann", "fr"), of_ann)
+        assert first > began + of_ann.ends_s, "the translation began before the phrase was over"
+        after, _ = await asyncio.to_thread(_heard_between, ann, track_name("bob", "en"), of_bob)
+        assert after > last, "two voices at once"
 
 
 def _listening(person: Person) -> dict[str, str] | None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from parley.demo.livekit_server import LiveKitServer
 from parley.demo.people import Person
 from parley.simulator import Fault
 
 from .counting import Speech, both, gets, heard_out, hears_all, speech, told, track_name, words_on
-from .running import environment, running_worker
 from .talking import rpc
 from .venue import CountedSimulator, Venue
 
@@ -18,44 +16,41 @@ MICROPHONE = "microphone"
 
 
 async def test_a_listener_loses_the_original_while_it_is_translated_and_has_it_back_when_that_fails_or_ends(
-    venue: Venue, server: LiveKitServer, simulator: CountedSimulator
+    venue: Venue, simulator: CountedSimulator
 ) -> None:
     parts = [speech("en", 4, first=4 * number) for number in range(4)]
-    env = environment(server, simulator.base_url, PARLEY_TRANSLATION__ORIGINAL="mute", PARLEY_DRAIN_S="0")
-    async with running_worker(env) as worker:
-        room = await venue.room(dispatch=False)
-        await venue.dispatch(room, worker)
-        async with (
-            venue.join(room, "ann", speaks="en") as ann,
-            venue.join(room, "bob", hears="fr", auto_subscribe=True, hears_tracks=None) as bob,
-            venue.join(room, "cat", auto_subscribe=True, hears_tracks=None, microphone=False) as cat,
-        ):
-            await gets(bob, NAME)
-            await _muted(bob, venue, room, ["bob"])
-            await _say(ann, parts[0])
-            await heard_out(bob, NAME, parts[0])
-            assert words_on(bob, NAME, parts[0]) == [0, 1, 2, 3]
-            assert words_on(bob, MICROPHONE, parts[0]) == [], "the original was heard beside the translation"
+    async with (
+        venue.served(PARLEY_TRANSLATION__ORIGINAL="mute", PARLEY_DRAIN_S="0") as (_, room),
+        venue.join(room, "ann", speaks="en") as ann,
+        venue.join(room, "bob", hears="fr", auto_subscribe=True, hears_tracks=None) as bob,
+        venue.join(room, "cat", auto_subscribe=True, hears_tracks=None, microphone=False) as cat,
+    ):
+        await gets(bob, NAME)
+        await _muted(bob, venue, room, ["bob"])
+        await _say(ann, parts[0])
+        await heard_out(bob, NAME, parts[0])
+        assert words_on(bob, NAME, parts[0]) == [0, 1, 2, 3]
+        assert words_on(bob, MICROPHONE, parts[0]) == [], "the original was heard beside the translation"
 
-            venue.simulator.faults.add(Fault("refuse", status=503, times=1_000))
-            venue.simulator.faults.add(Fault("drop"))
-            await _say(ann, parts[1])
-            await told(bob, "session.failed")
-            await _muted(bob, venue, room, [])
-            await _say(ann, parts[2])
-            assert await hears_all(bob, MICROPHONE, parts[2]) == [0, 1, 2, 3]
+        venue.simulator.faults.add(Fault("refuse", status=503, times=1_000))
+        venue.simulator.faults.add(Fault("drop"))
+        await _say(ann, parts[1])
+        await told(bob, "session.failed")
+        await _muted(bob, venue, room, [])
+        await _say(ann, parts[2])
+        assert await hears_all(bob, MICROPHONE, parts[2]) == [0, 1, 2, 3]
 
-            venue.simulator.faults.clear()
-            await told(bob, "session.recovered", 40)
-            await _muted(bob, venue, room, ["bob"])
-            await bob.room.local_participant.set_attributes({"parley.hears": "original"})
-            await _muted(bob, venue, room, [])
-            await _say(ann, parts[3])
-            for listener in (bob, cat):
-                assert await hears_all(listener, MICROPHONE, parts[3]) == [0, 1, 2, 3]
-            everything = both(both(parts[0], parts[1]), both(parts[2], parts[3]))
-            heard = words_on(cat, MICROPHONE, everything)
-            assert heard == list(range(16)), "nothing is taken from those who hear no translation"
+        venue.simulator.faults.clear()
+        await told(bob, "session.recovered", 40)
+        await _muted(bob, venue, room, ["bob"])
+        await bob.room.local_participant.set_attributes({"parley.hears": "original"})
+        await _muted(bob, venue, room, [])
+        await _say(ann, parts[3])
+        for listener in (bob, cat):
+            assert await hears_all(listener, MICROPHONE, parts[3]) == [0, 1, 2, 3]
+        everything = both(both(parts[0], parts[1]), both(parts[2], parts[3]))
+        heard = words_on(cat, MICROPHONE, everything)
+        assert heard == list(range(16)), "nothing is taken from those who hear no translation"
 
 
 async def _say(speaker: Person, said: Speech) -> None:

@@ -15,56 +15,52 @@ NAME = track_name("ann", "fr")
 
 
 async def test_sigterm_while_somebody_speaks_loses_no_word_said_until_the_drain_is_over(
-    venue: Venue, server: LiveKitServer, simulator: CountedSimulator
+    venue: Venue,
 ) -> None:
     drain_s = 4.0
     said = speech("en", 20, phrase=4, pause_s=1.2)
-    async with running_worker(environment(server, simulator.base_url, PARLEY_DRAIN_S=str(drain_s))) as worker:
-        room = await venue.room(dispatch=False)
-        await venue.dispatch(room, worker)
-        async with (
-            venue.join(room, "ann", speaks="en") as ann,
-            venue.join(room, "bob", speaks="fr", hears="fr") as bob,
-        ):
-            await gets(bob, NAME)
-            begun = ann.say(said.pcm)
-            await bob.until(lambda p: any(audible(r) for r in p.recordings), 20)
-            asked = time.monotonic()
-            worker.signal(signal.SIGTERM)
-            await told(bob, "worker.draining")
-            assert (await worker.probe("/readyz"))[0] == 503
-            assert (await worker.probe("/livez"))[0] == 200
-            await told(bob, "worker.left", drain_s + 60)
-            assert time.monotonic() - asked >= drain_s, "it left before the drain was over"
-            assert await worker.exit() == 0
-            until = asked + drain_s
-            spoken = sum(begun + start + 0.4 <= until for start in said.starts_s)
-            found = words_on(bob, NAME, said)
-            assert found == list(range(len(found)))
-            assert len(found) >= spoken >= 5
-            assert len(events(bob, "worker.draining")) == len(events(bob, "worker.left")) == 1
-        await worker.nothing_left()
+    async with (
+        venue.served(PARLEY_DRAIN_S=str(drain_s)) as (worker, room),
+        venue.join(room, "ann", speaks="en") as ann,
+        venue.join(room, "bob", speaks="fr", hears="fr") as bob,
+    ):
+        await gets(bob, NAME)
+        begun = ann.say(said.pcm)
+        await bob.until(lambda p: any(audible(r) for r in p.recordings), 20)
+        asked = time.monotonic()
+        worker.signal(signal.SIGTERM)
+        await told(bob, "worker.draining")
+        assert (await worker.probe("/readyz"))[0] == 503
+        assert (await worker.probe("/livez"))[0] == 200
+        await told(bob, "worker.left", drain_s + 60)
+        assert time.monotonic() - asked >= drain_s, "it left before the drain was over"
+        assert await worker.exit() == 0
+        until = asked + drain_s
+        spoken = sum(begun + start + 0.4 <= until for start in said.starts_s)
+        found = words_on(bob, NAME, said)
+        assert found == list(range(len(found)))
+        assert len(found) >= spoken >= 5
+        assert len(events(bob, "worker.draining")) == len(events(bob, "worker.left")) == 1
+    await worker.nothing_left()
 
 
 async def test_sigterm_ends_a_worker_soon_once_its_room_is_empty(
-    venue: Venue, server: LiveKitServer, simulator: CountedSimulator
+    venue: Venue,
 ) -> None:
-    async with running_worker(environment(server, simulator.base_url, PARLEY_DRAIN_S="600")) as worker:
-        room = await venue.room(dispatch=False)
-        await venue.dispatch(room, worker)
-        async with (
-            venue.join(room, "ann", speaks="en") as ann,
-            venue.join(room, "bob", speaks="fr", hears="fr") as bob,
-        ):
-            await gets(bob, NAME)
-            worker.signal(signal.SIGTERM)
-            await told(bob, "worker.draining")
-            await worker.until("/readyz", 503, 5)
-            said = speech("en", 2)
-            ann.say(said.pcm)
-            await heard_out(bob, NAME, said)
-        assert await worker.exit(25) == 0
-        assert not list(worker.directory.iterdir()), "files were left"
+    async with (
+        venue.served(PARLEY_DRAIN_S="600") as (worker, room),
+        venue.join(room, "ann", speaks="en") as ann,
+        venue.join(room, "bob", speaks="fr", hears="fr") as bob,
+    ):
+        await gets(bob, NAME)
+        worker.signal(signal.SIGTERM)
+        await told(bob, "worker.draining")
+        await worker.until("/readyz", 503, 5)
+        said = speech("en", 2)
+        ann.say(said.pcm)
+        await heard_out(bob, NAME, said)
+    assert await worker.exit(25) == 0
+    assert not list(worker.directory.iterdir()), "files were left"
 
 
 async def test_a_worker_that_is_killed_leaves_no_child_and_a_second_sigterm_ends_at_once(

@@ -65,36 +65,33 @@ async def test_a_worker_that_drains_calls_another_and_hands_over_each_speaker_at
 
 
 async def test_a_job_that_is_killed_is_replaced_within_seconds_and_leaves_nothing(
-    venue: Venue, server: LiveKitServer, simulator: CountedSimulator
+    venue: Venue,
 ) -> None:
     said, more = speech("en", 6), speech("en", 6, first=6)
-    env = environment(server, simulator.base_url, PARLEY_DRAIN_S="0")
-    async with running_worker(env) as worker:
-        room = await venue.room(dispatch=False)
-        await venue.dispatch(room, worker)
-        async with (
-            venue.join(room, "ann", speaks="en") as ann,
-            venue.join(room, "bob", speaks="fr", hears="fr") as bob,
-        ):
-            await gets(bob, FR)
-            (killed,) = [p.identity for p in bob.room.remote_participants.values() if serving(p)]
-            ann.say(said.pcm)
-            await bob.until(lambda p: any(audible(r) for r in p.recordings), 20)
-            died = time.monotonic()
-            os.kill(_job(worker), signal.SIGKILL)
+    async with (
+        venue.served(PARLEY_DRAIN_S="0") as (worker, room),
+        venue.join(room, "ann", speaks="en") as ann,
+        venue.join(room, "bob", speaks="fr", hears="fr") as bob,
+    ):
+        await gets(bob, FR)
+        (killed,) = [p.identity for p in bob.room.remote_participants.values() if serving(p)]
+        ann.say(said.pcm)
+        await bob.until(lambda p: any(audible(r) for r in p.recordings), 20)
+        died = time.monotonic()
+        os.kill(_job(worker), signal.SIGKILL)
 
-            def replaced() -> bool:
-                there = [p for p in bob.room.remote_participants.values() if serving(p)]
-                return len(there) == 1 and there[0].identity != killed and publication(bob, FR) is not None
+        def replaced() -> bool:
+            there = [p for p in bob.room.remote_participants.values() if serving(p)]
+            return len(there) == 1 and there[0].identity != killed and publication(bob, FR) is not None
 
-            await eventually(replaced, 15, "another job serves the room, alone")
-            took_s = time.monotonic() - died
-            await gets(bob, FR)
-            ann.say(more.pcm)
-            await heard_out(bob, FR, more)
-            assert words_on(bob, FR, more) == list(range(6))
-            assert took_s < 6, f"the room was without a job for {took_s:.1f} s"
-            assert "a job died" in worker.log
+        await eventually(replaced, 15, "another job serves the room, alone")
+        took_s = time.monotonic() - died
+        await gets(bob, FR)
+        ann.say(more.pcm)
+        await heard_out(bob, FR, more)
+        assert words_on(bob, FR, more) == list(range(6))
+        assert took_s < 6, f"the room was without a job for {took_s:.1f} s"
+        assert "a job died" in worker.log
 
 
 def serving(participant: rtc.RemoteParticipant) -> bool:

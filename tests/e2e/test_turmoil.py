@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 from parley.demo.livekit_server import LiveKitServer
 
 from .counting import audible, gets, heard_out, speech, track_name, words_on
-from .running import environment, eventually, running_worker
+from .running import eventually
 from .talking import rpc
-from .venue import CountedSimulator, Venue
+from .venue import Venue
 
 NAME = track_name("ann", "fr")
 
@@ -21,15 +21,16 @@ NAME = track_name("ann", "fr")
 class Proxy:
     """Between a worker and LiveKit's signalling; media go past it."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self._to = (host, port)
+    def __init__(self, url: str) -> None:
+        address = urlsplit(url)
+        self._to = (str(address.hostname), int(address.port or 0))
         self._writers: set[asyncio.StreamWriter] = set()
-        self.port = 0
+        self.url = ""
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Proxy]:
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
+        self.url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         try:
             yield self
         finally:
@@ -62,31 +63,26 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 async def test_the_workers_connection_to_livekit_is_cut_while_somebody_speaks_and_no_word_is_lost(
-    venue: Venue, server: LiveKitServer, simulator: CountedSimulator
+    venue: Venue, server: LiveKitServer
 ) -> None:
-    address = urlsplit(server.url)
     said, more = speech("en", 14), speech("en", 4, first=14)
-    async with Proxy(str(address.hostname), int(address.port or 0)).running() as proxy:
-        env = environment(server, simulator.base_url, PARLEY_DRAIN_S="0")
-        env["LIVEKIT_URL"] = f"ws://127.0.0.1:{proxy.port}"
-        async with running_worker(env) as worker:
-            room = await venue.room(dispatch=False)
-            await venue.dispatch(room, worker)
-            async with (
-                venue.join(room, "ann", speaks="en") as ann,
-                venue.join(room, "bob", speaks="fr", hears="fr") as bob,
-            ):
-                await gets(bob, NAME)
-                ann.say(said.pcm)
-                await bob.until(lambda p: any(audible(r) for r in p.recordings), 20)
-                proxy.cut()
-                await heard_out(bob, NAME, said)
-                assert words_on(bob, NAME, said) == list(range(14))
-                await worker.until("/readyz", 200, 30)
-                await gets(bob, NAME)
-                ann.say(more.pcm)
-                await heard_out(bob, NAME, more)
-                assert words_on(bob, NAME, more) == list(range(4))
+    async with (
+        Proxy(venue.server.url).running() as proxy,
+        venue.served(PARLEY_DRAIN_S="0", LIVEKIT_URL=proxy.url) as (worker, room),
+        venue.join(room, "ann", speaks="en") as ann,
+        venue.join(room, "bob", speaks="fr", hears="fr") as bob,
+    ):
+        await gets(bob, NAME)
+        ann.say(said.pcm)
+        await bob.until(lambda p: any(audible(r) for r in p.recordings), 20)
+        proxy.cut()
+        await heard_out(bob, NAME, said)
+        assert words_on(bob, NAME, said) == list(range(14))
+        await worker.until("/readyz", 200, 30)
+        await gets(bob, NAME)
+        ann.say(more.pcm)
+        await heard_out(bob, NAME, more)
+        assert words_on(bob, NAME, more) == list(range(4))
 
 
 async def test_people_come_go_and_change_their_language_at_random_and_what_is_left_is_right(

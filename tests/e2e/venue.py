@@ -18,7 +18,7 @@ from parley.simulator import SessionRecord, Simulator, SimulatorOptions
 
 from .contention import Contention
 from .counting import pronounce, translated
-from .running import KEY, RunningWorker, eventually
+from .running import KEY, RunningWorker, environment, eventually, running_worker
 
 STARVED_S = 0.1
 """A microphone is 0.2 s ahead; where one loses more than this in a test the machine is too busy."""
@@ -93,6 +93,14 @@ class Venue:
                     return
                 await asyncio.sleep(0.1)
         raise AssertionError(f"no worker came: {worker.log[-3000:]}")
+
+    @contextlib.asynccontextmanager
+    async def served(self, **settings: str) -> AsyncIterator[tuple[RunningWorker, str]]:
+        """A worker of the test's own, with these settings, and a room that it serves."""
+        async with running_worker(environment(self.server, self.simulator.base_url, **settings)) as worker:
+            room = await self.room(dispatch=False)
+            await self.dispatch(room, worker)
+            yield worker, room
 
     @contextlib.asynccontextmanager
     async def join(

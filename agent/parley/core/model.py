@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 AUTO = "auto"
 ORIGINAL = "original"
@@ -10,8 +10,6 @@ OFF = "off"
 
 Kind = Literal["standard", "sip", "agent", "egress", "ingress", "other"]
 """LiveKit's participant kinds, as far as routing tells them apart."""
-
-Media = Literal["audio", "text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,29 +46,25 @@ Roster = Mapping[str, Participant]
 """identity → participant."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class BridgeKey:
+class BridgeKey(NamedTuple):
     """What is translated: one speaker into one language."""
 
     speaker: str
     language: str
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Route:
-    """Who gets what: `listener` gets `speaker` in `language`, as audio or as text.
-
-    `language` is `original` for the text of what the speaker said in their own words.
-    """
+class Routes(NamedTuple):
+    """To whom what one speaker says goes, in one language; `original`: as it was said."""
 
     speaker: str
-    listener: str
     language: str
-    media: Media
+    listeners: frozenset[str]
+    """Identities that hear it."""
+    readers: frozenset[str]
+    """Identities that read it."""
 
 
-@dataclass(frozen=True, slots=True)
-class BridgeSpec:
+class BridgeSpec(NamedTuple):
     """One bridge that should run, and what it is for."""
 
     key: BridgeKey

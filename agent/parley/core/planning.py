@@ -1,11 +1,11 @@
 """Planning: from routes and preferences to the bridges and agents that should run."""
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal
 
-from .model import OFF, ORIGINAL, BridgeKey, BridgeSpec, Roster, Route
+from .model import OFF, ORIGINAL, BridgeKey, BridgeSpec, Roster, Routes
 from .preferences import shown
 
 
@@ -33,32 +33,19 @@ class Plan:
     """Wanted, but above the room's session cap."""
 
 
-def desired(routes: Iterable[Route]) -> dict[BridgeKey, BridgeSpec]:
-    """One bridge per (speaker, language), shared by all who hear or read it.
+def desired(routes: Sequence[Routes]) -> dict[BridgeKey, BridgeSpec]:
+    """One bridge per (speaker, language), shared by all who hear or read it; `routes` in their order.
 
     The speaker's own words come from the first of the speaker's bridges by language: each
     translation session can transcribe its input, one per speaker is enough.
     """
-    hear: dict[BridgeKey, set[str]] = defaultdict(set)
-    read: dict[BridgeKey, set[str]] = defaultdict(set)
-    own_words: dict[str, set[str]] = defaultdict(set)
-    for route in routes:
-        key = BridgeKey(route.speaker, route.language)
-        if route.language == ORIGINAL:
-            own_words[route.speaker].add(route.listener)
-        elif route.media == "audio":
-            hear[key].add(route.listener)
-        else:
-            read[key].add(route.listener)
+    own_words = {r.speaker: r.readers for r in routes if r.language == ORIGINAL}
+    nobody: frozenset[str] = frozenset()
     specs: dict[BridgeKey, BridgeSpec] = {}
-    for key in sorted(hear.keys() | read.keys()):
-        source_readers = own_words.pop(key.speaker, set())
-        specs[key] = BridgeSpec(
-            key,
-            frozenset(hear.get(key, ())),
-            frozenset(read.get(key, ())),
-            frozenset(source_readers),
-        )
+    for route in routes:
+        if route.language != ORIGINAL:
+            key = BridgeKey(route.speaker, route.language)
+            specs[key] = BridgeSpec(key, route.listeners, route.readers, own_words.pop(route.speaker, nobody))
     return specs
 
 

@@ -18,8 +18,8 @@ from parley import agents as registry
 from parley import config
 from parley.access import Access
 from parley.agents import Caller
-from parley.core.language import primary, same_language
-from parley.core.model import AUTO, ORIGINAL, Participant, Roster, Route
+from parley.core.language import primary
+from parley.core.model import AUTO, ORIGINAL, Participant, Roster
 from parley.core.planning import Wanted, wanted
 from parley.core.transcript import Segment
 from parley.core.usage import Budget
@@ -270,19 +270,14 @@ class RoomAgents:
         self._follow(key, want)
         running.task = self._spawn(self._guard(key, running), f"voice agent {want.name}")
 
-    def routes(self, roster: Roster) -> set[Route]:
-        """What the agents of the room read: routes of text to readers who are no participants."""
-        found: set[Route] = set()
-        people = [p for p in roster.values() if p.is_person and p.preferences.consent]
-        for key, running in self._running.items():
-            if not isinstance(running.agent, HybridAgent):
-                continue
-            language = primary(running.language or DEFAULT_LANGUAGE)
-            for speaker in people:
-                spoken = speaker.preferences.speaks
-                own = spoken != AUTO and same_language(spoken, language)
-                found.add(Route(speaker.identity, _READER + key, ORIGINAL if own else language, "text"))
-        return found
+    @property
+    def readers(self) -> dict[str, str]:
+        """Those of them that read what is said in the room, and in which language."""
+        return {
+            _READER + key: primary(running.language or DEFAULT_LANGUAGE)
+            for key, running in self._running.items()
+            if isinstance(running.agent, HybridAgent)
+        }
 
     def read(self, readers: Iterable[str], speaker: str, segment: Segment) -> None:
         """A line of the room's transcript, for those of its readers that are agents."""

@@ -1,13 +1,13 @@
 """What a room spends and goes through: its accounts and its record, and what follows from a spent budget."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
 from parley.core.accounts import Account, Accounts, Line, payers_of
 from parley.core.estimate import Models
-from parley.core.model import BridgeSpec, Preferences, Roster, Route
+from parley.core.model import BridgeSpec, Preferences, Roster
 from parley.core.summary import Record
 from parley.core.usage import BudgetEvent, Tokens
 from parley.metrics import Metrics
@@ -59,13 +59,6 @@ class RoomCosts:
             if self._here.get(identity) != preferences:
                 self.record.present(identity, preferences, now)
         self._here = here
-
-    def affordable(self, routes: Iterable[Route], payer: Callable[[str], str]) -> frozenset[Route]:
-        """Of these routes, those that somebody can still pay; `payer`: who pays for a listener."""
-        if self.accounts.room.exceeded:
-            return frozenset()
-        spent_out = self.accounts.spent_out
-        return frozenset(route for route in routes if payer(route.listener) not in spent_out)
 
     def affords(self, identity: str) -> bool:
         """Whether something may be started that this participant pays for."""

@@ -15,10 +15,13 @@ Table = Mapping[str, frozenset[str]]
 
 def table(tracks: Iterable[tuple[str, Iterable[str]]]) -> Table:
     """The table from (SID, listeners) of each track."""
-    allowed: dict[str, set[str]] = defaultdict(set)
+    together: dict[frozenset[str], list[str]] = defaultdict(list)
     for sid, listeners in tracks:
-        for listener in listeners:
-            allowed[listener].add(sid)
+        together[frozenset(listeners)].append(sid)
+    allowed: dict[str, set[str]] = defaultdict(set)
+    for group, sids in together.items():
+        for listener in group:
+            allowed[listener].update(sids)
     return {listener: frozenset(sids) for listener, sids in allowed.items()}
 
 

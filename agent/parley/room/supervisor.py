@@ -13,7 +13,7 @@ import aiohttp
 from livekit import rtc
 from parley.access import Access
 from parley.bridges.translation import BridgePolicy, Surroundings
-from parley.core.model import BridgeKey, BridgeSpec, Preferences, Route
+from parley.core.model import BridgeKey, BridgeSpec, Preferences
 from parley.core.planning import desired
 from parley.core.preferences import Allowed, Rejection
 from parley.core.routing import routes
@@ -298,11 +298,9 @@ class RoomSupervisor:
             await self._takeover.succeed(participants)
 
     def _wanted(self) -> dict[BridgeKey, BridgeSpec]:
-        return self._takeover.held(desired(self._costs.affordable(self._routes(), self._payer)))
-
-    def _routes(self) -> frozenset[Route]:
-        roster = self._people.roster
-        return routes(roster) | (self._agents.routes(roster) if self._agents is not None else set())
+        readers = self._agents.readers if self._agents is not None else {}
+        found = routes(self._people.roster, readers, lambda who: self._costs.affords(self._payer(who)))
+        return self._takeover.held(desired(found))
 
     def _payer(self, reader: str) -> str:
         return reader if self._agents is None else self._agents.payer(reader)

@@ -117,25 +117,28 @@ class RoomTranslations:
     @property
     def listeners(self) -> Heard:
         """The published tracks, what is on them, and who hears them."""
-        return [
-            (running.output, running.spec.key, self._hearing(running.spec))
-            for running in self.all
-            if running.output is not None
-        ]
+        roster = self._roster()
+        hearing: dict[tuple[frozenset[str], str], list[str]] = {}  # one group of people hears many speakers
+        found: list[tuple[Output, BridgeKey, list[str]]] = []
+        for running in self.all:
+            if running.output is None:
+                continue
+            listeners, key = running.spec.listeners, running.spec.key
+            group = listeners, key.language
+            if group not in hearing:
+                hearing[group] = [
+                    who
+                    for who in listeners
+                    if who in roster and roster[who].preferences.hears == key.language
+                ]
+            found.append((running.output, key, hearing[group]))
+        return found
 
     @property
     def heard(self) -> Heard:
         """The same of those that are wanted and work: who hears them needs no original."""
         working = {r.output for r in self._running.values() if r.task is not None and not r.bridge.failing}
         return [track for track in self.listeners if track[0] in working]
-
-    def _hearing(self, spec: BridgeSpec) -> list[str]:
-        roster = self._roster()
-        return [
-            listener
-            for listener in spec.listeners
-            if listener in roster and roster[listener].preferences.hears == spec.key.language
-        ]
 
     async def prepare(self, wanted: dict[BridgeKey, BridgeSpec]) -> None:
         """Stops what nobody wants, changes what runs, and publishes the tracks of what is to start."""

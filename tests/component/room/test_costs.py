@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from parley.core.model import BridgeKey, BridgeSpec, Participant, Preferences, Route
+from parley.core.model import BridgeKey, BridgeSpec, Participant, Preferences
 from parley.core.usage import Tokens
 from parley.metrics import Metrics
 from parley.room.costs import CostPolicy, RoomCosts
@@ -57,7 +57,7 @@ def test_a_spent_room_is_told_ends_everything_and_routes_nothing() -> None:
     assert frames == int(0.05 / FRAME_USD)
     assert [(n.event, n.speaker) for n in stage.told] == [("budget.warning", None), ("budget.exceeded", None)]
     assert stage.spent == [None]
-    assert stage.costs.affordable([Route("ann", "bob", "fr", "audio")], own) == frozenset()
+    assert not stage.costs.affords("bob")
 
 
 def test_a_participant_who_has_spent_theirs_is_told_and_the_others_are_served_on() -> None:
@@ -67,8 +67,8 @@ def test_a_participant_who_has_spent_theirs_is_told_and_the_others_are_served_on
         pass
     assert [(n.event, n.speaker) for n in stage.told] == [("budget.exceeded", "bob")]
     assert stage.spent == ["bob"]
-    routes = [Route("ann", who, "fr", "audio") for who in ("bob", "cara", "\0of bob", "\0of cara")]
-    assert stage.costs.affordable(routes, own) == {routes[1], routes[3]}
+    who = ("bob", "cara", "\0of bob", "\0of cara")
+    assert [stage.costs.affords(own(one)) for one in who] == [False, True, False, True]
 
 
 def test_what_an_agent_reads_is_paid_by_whom_it_serves() -> None:

@@ -1,11 +1,14 @@
 """From routes to bridges, and from what runs to what should run."""
 
 import random
+from collections.abc import Iterable
 
 import pytest
 
-from parley.core.model import BridgeKey, BridgeSpec, Route
-from parley.core.planning import Plan, Refusal, desired, limited, plan
+from parley.core import planning
+from parley.core.model import BridgeKey, BridgeSpec
+from parley.core.planning import Plan, Refusal, limited, plan
+from unit.core.pairs import Route, together
 
 
 def audio(speaker: str, listener: str, language: str) -> Route:
@@ -14,6 +17,10 @@ def audio(speaker: str, listener: str, language: str) -> Route:
 
 def text(speaker: str, listener: str, language: str) -> Route:
     return Route(speaker, listener, language, "text")
+
+
+def desired(pairs: Iterable[Route]) -> dict[BridgeKey, BridgeSpec]:
+    return planning.desired(together(pairs))
 
 
 def spec(speaker: str, language: str, *listeners: str) -> BridgeSpec:
