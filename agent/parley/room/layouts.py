@@ -228,7 +228,7 @@ class PerListener:
                 if p.is_person and p.preferences.hears != ORIGINAL:
                     gains.setdefault(listener, {})
             self._add_originals(gains, heard)
-        self._languages = {who: roster[who].preferences.hears for who in gains}
+        self._languages = {who: roster[who].preferences.hears for who in gains if who in roster}
         for gone in self._outputs.keys() - gains.keys():
             self._around.spawn(take_back(self._outputs.pop(gone), self._around.room), "unpublish")
         async with asyncio.TaskGroup() as group:

@@ -2,26 +2,21 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
 from fakes.room import FakeParticipant, FakeRoom
+from fakes.served import policy, serving, watched_room
 from livekit import rtc
 from parley import __version__
-from parley.bridges.translation import BridgePolicy
 from parley.core.accounts import Line
-from parley.core.model import Preferences
-from parley.core.preferences import Allowed
-from parley.media.gate import GatePolicy
 from parley.metrics import Metrics
-from parley.room import supervisor as module
 from parley.room import translations
 from parley.room.costs import CostPolicy
-from parley.room.supervisor import RoomPolicy, RoomSupervisor
-from parley.room.track_input import Ingress
+from parley.room.supervisor import RoomSupervisor
 from parley.testing import ScriptedDial
 
 AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
@@ -31,35 +26,7 @@ DE = "TR_parley:ana:de"
 
 @pytest.fixture
 def room(monkeypatch: pytest.MonkeyPatch) -> FakeRoom:
-    """A room in which the attaching of microphones is written down too."""
-    room = FakeRoom()
-    attach, detach = Ingress.attach, Ingress.detach
-
-    def attached(self: Ingress, speaker: str, key: Any, bridge: Any) -> None:
-        room.do("attach", (speaker, key.language))
-        attach(self, speaker, key, bridge)
-
-    def detached(self: Ingress, speaker: str, key: Any) -> None:
-        room.do("detach", (speaker, key.language))
-        detach(self, speaker, key)
-
-    monkeypatch.setattr(Ingress, "attach", attached)
-    monkeypatch.setattr(Ingress, "detach", detached)
-    monkeypatch.setattr(module, "native_layer", lambda loop: None)
-    return room
-
-
-def policy(**more: Any) -> RoomPolicy:
-    return RoomPolicy(
-        **{
-            "bridge": BridgePolicy("m", "t"),
-            "gate": GatePolicy(),
-            "defaults": Preferences(),
-            "allowed": Allowed(("de", "en", "fr")),
-            "sessions": 9,
-            **more,
-        }
-    )
+    return watched_room(monkeypatch)
 
 
 Serve = Callable[..., Any]
@@ -67,15 +34,7 @@ Serve = Callable[..., Any]
 
 @pytest.fixture
 def serve(room: FakeRoom) -> Serve:
-    @asynccontextmanager
-    async def serving(p: RoomPolicy | None = None, metadata: str = "") -> AsyncIterator[RoomSupervisor]:
-        supervisor = RoomSupervisor(room, p or policy(), ScriptedDial(), Metrics(), metadata)  # type: ignore[arg-type]
-        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
-            group.create_task(supervisor.run())
-            yield supervisor
-            supervisor.leave()
-
-    return serving
+    return partial(serving, room)
 
 
 def ana() -> FakeParticipant:

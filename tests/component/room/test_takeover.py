@@ -2,59 +2,27 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from fakes.room import FakeParticipant, FakeRoom
+from fakes.served import serving, watched_room
 from livekit import rtc
-from parley.bridges.translation import BridgePolicy
-from parley.core.model import Preferences
-from parley.core.preferences import Allowed
-from parley.media.gate import GatePolicy
-from parley.metrics import Metrics
-from parley.room import supervisor as module
 from parley.room import takeover
 from parley.room.succession import HANDOVER, WORKER
-from parley.room.supervisor import RoomPolicy, RoomSupervisor
-from parley.room.track_input import Ingress
-from parley.testing import ScriptedDial
 
 AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
 
 
 @pytest.fixture
 def room(monkeypatch: pytest.MonkeyPatch) -> FakeRoom:
-    """Ana speaks English, Ben hears French; who is attached and detached is written down."""
-    room = FakeRoom()
-    attach, detach = Ingress.attach, Ingress.detach
-
-    def attached(self: Ingress, speaker: str, key: Any, bridge: Any) -> None:
-        room.do("attach", speaker)
-        attach(self, speaker, key, bridge)
-
-    def detached(self: Ingress, speaker: str, key: Any) -> None:
-        room.do("detach", speaker)
-        detach(self, speaker, key)
-
-    monkeypatch.setattr(Ingress, "attach", attached)
-    monkeypatch.setattr(Ingress, "detach", detached)
-    monkeypatch.setattr(module, "native_layer", lambda loop: None)
+    """Ana speaks English, Ben hears French."""
+    room = watched_room(monkeypatch)
     room.join(FakeParticipant("ana", {"parley.speaks": "en"}))
     room.join(FakeParticipant("ben", {"parley.speaks": "fr", "parley.hears": "fr"}))
     return room
-
-
-@asynccontextmanager
-async def serving(room: FakeRoom) -> AsyncIterator[RoomSupervisor]:
-    policy = RoomPolicy(BridgePolicy("m", "t"), GatePolicy(), Preferences(), Allowed(("de", "en", "fr")), 9)
-    supervisor = RoomSupervisor(room, policy, ScriptedDial(), Metrics())  # type: ignore[arg-type]
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
-        group.create_task(supervisor.run())
-        yield supervisor
-        supervisor.leave()
 
 
 def other(room: FakeRoom, joined_s: float, said: Any = None) -> FakeParticipant:
@@ -76,7 +44,7 @@ def said(room: FakeRoom) -> Any:
 
 
 def attached(room: FakeRoom, times: int = 1) -> Callable[[], bool]:
-    return lambda: room.said("attach").count("ana") == times
+    return lambda: room.said("attach").count(("ana", "fr")) == times
 
 
 async def test_who_is_not_heard_from_does_not_get_the_room(

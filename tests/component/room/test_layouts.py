@@ -1,0 +1,85 @@
+"""Which tracks a room has in each layout, who may hear them, and whose microphones are taken from whom."""
+
+import json
+
+import pytest
+
+from fakes.room import FakeParticipant, FakeRoom
+from fakes.served import policy, serving, watched_room
+from livekit import rtc
+from parley.room.layouts import LayoutPolicy
+from parley.room.originals import Originals
+
+AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
+MIX = "TR_parley-mix:ben"
+
+
+@pytest.fixture
+def room(monkeypatch: pytest.MonkeyPatch) -> FakeRoom:
+    """Ana speaks English, Ben hears French, Cat speaks French and hears what is said."""
+    room = watched_room(monkeypatch)
+    room.join(FakeParticipant("ana", {"parley.speaks": "en"}))
+    room.join(FakeParticipant("ben", {"parley.speaks": "fr", "parley.hears": "fr"}))
+    room.join(FakeParticipant("cat", {"parley.speaks": "fr"}))
+    for identity in ("ana", "ben", "cat"):
+        room.publish(identity, f"TR_{identity}")
+    return room
+
+
+class Taken(Originals):
+    """What the server is asked for is written down."""
+
+    def __init__(self, room: FakeRoom) -> None:
+        async def subscribe(identity: str, sids: list[str], subscribed: bool) -> None:
+            room.do("give" if subscribed else "take", (identity, *sids))
+
+        super().__init__(subscribe)
+
+
+def _permitted(room: FakeRoom) -> dict[str, set[str]]:
+    return room.said("permit")[-1] if room.said("permit") else {}
+
+
+async def test_each_listener_has_a_mix_that_nobody_else_may_hear(room: FakeRoom) -> None:
+    told = policy(layout=LayoutPolicy("per_listener"))
+    async with serving(room, told):
+        await room.until(lambda: ("ana", "fr") in room.said("attach"))
+        assert room.said("publish") == [MIX]
+        assert _permitted(room) == {"ben": {MIX}}
+        described = json.loads(room.local_participant.attributes["parley.tracks"])
+        assert described == {MIX: {"speaker": None, "language": "fr", "kind": "mix"}}
+        room.change("ben", hears="original")
+        await room.until(lambda: room.said("unpublish") == [MIX])
+        assert not _permitted(room)
+
+
+async def test_where_originals_are_ducked_a_mix_is_all_that_its_listener_hears(room: FakeRoom) -> None:
+    told = policy(layout=LayoutPolicy("per_listener", "duck"))
+    async with serving(room, told, originals=Taken(room)):
+        await room.until(lambda: ("ben", "TR_ana", "TR_cat") in room.said("take"))
+        assert {who for who, purpose in room.said("attach") if purpose == "original"} == {"ana", "ben", "cat"}
+
+
+async def test_who_declines_is_in_no_mix_and_heard_as_before(room: FakeRoom) -> None:
+    room.change("cat", consent="declined")
+    told = policy(layout=LayoutPolicy("per_listener", "duck"))
+    async with serving(room, told, originals=Taken(room)):
+        await room.until(lambda: ("ben", "TR_ana") in room.said("take"))
+        assert ("cat", "original") not in room.said("attach")
+
+
+async def test_an_original_is_under_its_translation_for_those_who_hear_that(room: FakeRoom) -> None:
+    told = policy(layout=LayoutPolicy("per_speaker", "duck"))
+    async with serving(room, told, originals=Taken(room)):
+        await room.until(lambda: ("ben", "TR_ana") in room.said("take"))
+        assert [who for who, purpose in room.said("attach") if "under" in purpose] == ["ana"]
+        assert _permitted(room) == {"ben": {"TR_parley:ana:fr"}}
+
+
+async def test_a_worker_that_finds_another_before_it_takes_its_mixes_back(room: FakeRoom) -> None:
+    told = policy(layout=LayoutPolicy("per_listener", "duck"))
+    async with serving(room, told, originals=Taken(room)):
+        await room.until(lambda: ("ben", "TR_ana", "TR_cat") in room.said("take"))
+        room.join(FakeParticipant("other", {"parley.worker": "1"}, kind=AGENT, joined_s=1.0))
+        await room.until(lambda: MIX in room.said("unpublish"))
+        await room.until(lambda: ("ben", "TR_ana", "TR_cat") in room.said("give"))
