@@ -47,20 +47,20 @@ async def test_sigterm_while_somebody_speaks_loses_no_word_said_until_the_drain_
 async def test_sigterm_ends_a_worker_soon_once_its_room_is_empty(
     venue: Venue,
 ) -> None:
-    async with (
-        venue.served(PARLEY_DRAIN_S="600") as (worker, room),
-        venue.join(room, "ann", speaks="en") as ann,
-        venue.join(room, "bob", speaks="fr", hears="fr") as bob,
-    ):
-        await gets(bob, NAME)
-        worker.signal(signal.SIGTERM)
-        await told(bob, "worker.draining")
-        await worker.until("/readyz", 503, 5)
-        said = speech("en", 2)
-        ann.say(said.pcm)
-        await heard_out(bob, NAME, said)
-    assert await worker.exit(25) == 0
-    assert not list(worker.directory.iterdir()), "files were left"
+    async with venue.served(PARLEY_DRAIN_S="600") as (worker, room):
+        async with (
+            venue.join(room, "ann", speaks="en") as ann,
+            venue.join(room, "bob", speaks="fr", hears="fr") as bob,
+        ):
+            await gets(bob, NAME)
+            worker.signal(signal.SIGTERM)
+            await told(bob, "worker.draining")
+            await worker.until("/readyz", 503, 5)
+            said = speech("en", 2)
+            ann.say(said.pcm)
+            await heard_out(bob, NAME, said)
+        assert await worker.exit(25) == 0
+        assert not list(worker.directory.iterdir()), "files were left"
 
 
 async def test_a_worker_that_is_killed_leaves_no_child_and_a_second_sigterm_ends_at_once(
