@@ -63,6 +63,7 @@ class Person:
         self._tasks: asyncio.TaskGroup | None = None
         self._feeding: asyncio.Task[None] | None = None
         self._listening: dict[str, asyncio.Task[None]] = {}
+        self._leaving = False
         self._changed = asyncio.Event()
 
     @classmethod
@@ -157,6 +158,7 @@ class Person:
         self._feeding = self._start(self.microphone.run(), "microphone")
 
     async def _leave(self) -> None:
+        self._leaving = True
         ending = list(self._listening.values()) + ([self._feeding] if self._feeding else [])
         for task in ending:
             task.cancel()
@@ -197,7 +199,7 @@ class Person:
         publication: rtc.RemoteTrackPublication,
         participant: rtc.RemoteParticipant,
     ) -> None:
-        if not self._record or not self._wanted(publication, participant):
+        if self._leaving or not self._record or not self._wanted(publication, participant):
             return
         self._on_gone(track.sid)
         from_agent = participant.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
@@ -226,6 +228,8 @@ class Person:
                     await stream.aclose()
 
     def _on_caption(self, reader: rtc.TextStreamReader, sender: str) -> None:
+        if self._leaving:
+            return
         caption = Caption(sender, time.monotonic(), dict(reader.info.attributes or {}))
         self.captions.append(caption)
         self._start(self._read(reader, caption), "caption")
@@ -242,7 +246,8 @@ class Person:
         self._tell()
 
     def _on_event(self, reader: rtc.TextStreamReader, _sender: str) -> None:
-        self._start(self._read_event(reader), "event")
+        if not self._leaving:
+            self._start(self._read_event(reader), "event")
 
     async def _read_event(self, reader: rtc.TextStreamReader) -> None:
         with contextlib.suppress(rtc.StreamError):
