@@ -77,9 +77,11 @@ async def test_microphone_and_shared_screen_are_one_speaker(venue: Venue) -> Non
         assert len(venue.sessions) == 1
 
 
-async def test_a_microphone_published_anew_twenty_times_while_speaking_loses_no_word(venue: Venue) -> None:
+async def test_a_microphone_published_anew_twenty_times_while_speaking_costs_at_most_words_it_cuts(
+    venue: Venue,
+) -> None:
     room = await venue.room()
-    said = speech("en", 12, phrase=12)
+    said, more = speech("en", 12, phrase=12), speech("en", 2, first=12)
     async with (
         venue.join(room, "ann", speaks="en") as ann,
         venue.join(room, "bob", speaks="fr", hears="fr") as bob,
@@ -95,7 +97,13 @@ async def test_a_microphone_published_anew_twenty_times_while_speaking_loses_no_
             new = await local.publish_track(track, options)
             await new.wait_for_subscription()
             await local.unpublish_track(old)
-        await heard_once(bob, "ann", "fr", said)
+        await ann.quiet()
+        ann.say(more.pcm)
+        await heard_out(bob, NAME, more)
+        found = words_on(bob, NAME, both(said, more))
+        # Two tracks of one microphone are some tens of milliseconds apart: a word may have a seam in it.
+        assert found == sorted(set(found)), "in order, and none twice"
+        assert len(found) >= 12
         assert len(venue.sessions) == 1
         assert len(recordings(bob, NAME)) == 1
 
