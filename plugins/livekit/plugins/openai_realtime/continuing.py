@@ -67,7 +67,7 @@ class Continuing(Watching):
         self._replies.lost()
         self._utterances.lost()
         self._log.restart()
-        self._reset_input_turn_state()
+        self._forget_turns(but=self._utterances.audio())
         if self._utterances.unanswered is not None and self._options.answers_turns:
             self._utterances.unanswered = None
             self._responses.ask(Request(utils.shortuuid("answer_"), "answer"))

@@ -73,6 +73,8 @@ class Receiving(Replying):
         self._utterances.started(event["item_id"], event.get("audio_start_ms") or 0)
         if (detection := self._options.turn_detection) is not None and detection.interrupt_response:
             self._responses.interrupted()
+        if self._options.transcription is not None:
+            self._turn_began(event["item_id"])
         if not self._options.reports_speech_only:
             self._handled_by_stock(event)
         self._emit_turn(turns.TurnStarted(event["item_id"], event.get("audio_start_ms") or 0))
@@ -90,6 +92,8 @@ class Receiving(Replying):
         if known != item_id:
             self._ours[item_id], self._theirs[known] = known, item_id
             return
+        if self._options.transcription is not None:
+            self._turn_began(item_id)
         if self._options.answers_turns:
             self._watch_turn(item_id)
         self._emit_turn(turns.TurnCommitted(item_id))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Any
 
 from livekit.agents import llm, utils
@@ -93,6 +93,7 @@ PRIVATE = {
         "_chat_ctx_event_futures",
         "_item_create_future",
         "_item_delete_future",
+        "_input_speech_started_at",
         "_capabilities",
     ),
     "generation": ("message_ch", "function_ch", "messages", "_done_fut", "_first_token_timestamp"),
@@ -126,6 +127,18 @@ class StockSession(stock.RealtimeSession):
 
     def _report(self, error: Exception, *, recoverable: bool) -> None:
         self._emit_error(error, recoverable)
+
+    # -- when the user's turns began: their place in the history, however late their words come --
+
+    def _turn_began(self, item_id: str) -> None:
+        """A turn begins now, unless it is known to have begun before."""
+        self._input_speech_started_at.setdefault(item_id, time.time())
+
+    def _forget_turns(self, *, but: Container[str]) -> None:
+        """A new connection knows nothing of earlier turns, `but` those that are said to it again."""
+        began = {item_id: at for item_id, at in self._input_speech_started_at.items() if item_id in but}
+        self._reset_input_turn_state()
+        self._input_speech_started_at.update(began)
 
     # -- the mirror of the conversation --
 
