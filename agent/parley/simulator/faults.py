@@ -10,8 +10,10 @@ from .voice import LANGUAGES
 
 __all__ = ["Fault", "Faults", "fault_from_json"]
 
-Kind = Literal["drop", "close", "stall", "error", "refuse", "expire", "slow", "silent"]
-Session = Literal["translation", "conversation"]
+Kind = Literal[
+    "drop", "close", "stall", "error", "refuse", "expire", "slow", "silent", "fail", "swap", "refuse_text"
+]
+Session = Literal["translation", "conversation", "transcription"]
 KINDS: tuple[str, ...] = get_args(Kind)
 _STATUSES = {
     401: ("invalid_api_key", "Incorrect API key provided."),
@@ -21,6 +23,8 @@ _STATUSES = {
     503: ("server_is_overloaded", "The server is currently overloaded."),
 }
 _MOST_FAULTS = 1000
+_TRANSCRIPTIONS_ONLY = ("fail", "swap")
+_REFUSALS = ("refuse", "refuse_text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +34,14 @@ class Fault:
     `drop` aborts the TCP connection; `close` closes the websocket with `close_code`; `stall` stops sending
     and reading while the socket stays open; `error` sends an error event; `refuse` answers the connect with
     HTTP `status`; `expire` ends the session's time now; `slow` adds `extra_lag_s` to the lag; `silent` says
-    nothing, and never says it later.
+    nothing, and never says it later. Only transcriptions: `fail` lets the next item's transcription fail, and
+    `swap` completes the next item after the one that follows it. `refuse_text` answers a request to the text
+    model with HTTP `status`.
     """
 
     kind: Kind
     language: str | None = None
-    """Only sessions that a `session.update` has set to this output language; not for `refuse`, and never a
-    conversation."""
+    """Only translations that a `session.update` has set to this output language; not for `refuse`."""
     after_s: float = 0.0
     """Seconds from the session's opening."""
     after_audio_s: float = 0.0
@@ -53,7 +58,8 @@ class Fault:
     retry_after_s: float | None = None
     """The header Retry-After of `refuse`."""
     code: str | None = None
-    """The error's code, for `error` and `refuse`; None: `server_error`, or what goes with the status."""
+    """The error's code, for `error`, `fail` and `refuse`; None: `server_error`, or what goes with the
+    status."""
     error_type: str = "server_error"
     message: str | None = None
     close_code: int = 1011
@@ -82,7 +88,7 @@ class Fault:
         for name in ("code", "error_type", "message"):
             value = getattr(self, name)
             self._require(name, isinstance(value, str) or (value is None and name != "error_type"), "a text")
-        if self.kind == "refuse":
+        if self.kind in _REFUSALS:
             for name in ("language", "session", "after_s", "after_audio_s", "after_sent_s"):
                 self._require(
                     name, not getattr(self, name), "nothing where kind is refuse: no session exists yet"
@@ -90,8 +96,8 @@ class Fault:
 
     @property
     def error(self) -> tuple[str, str]:
-        """The code and the message for `error` and `refuse`."""
-        known = _STATUSES.get(self.status if self.kind == "refuse" else 500, _STATUSES[500])
+        """The code and the message for `error`, `fail` and `refuse`."""
+        known = _STATUSES.get(self.status if self.kind in _REFUSALS else 500, _STATUSES[500])
         return self.code or known[0], self.message or known[1]
 
     def _require(self, name: str, allowed: bool, what: str) -> None:
@@ -144,10 +150,10 @@ class Faults:
         """The armed faults, and how many sessions each can still hit."""
         return [(armed.fault, armed.left) for armed in self._armed]
 
-    def take_refusal(self) -> Fault | None:
-        """The fault that refuses this connect."""
+    def take_refusal(self, kind: Kind = "refuse") -> Fault | None:
+        """The fault that refuses this connect, or this request to the text model."""
         for armed in self._armed:
-            if armed.fault.kind == "refuse":
+            if armed.fault.kind == kind:
                 self._use(armed, "")
                 return armed.fault
         return None
@@ -167,9 +173,11 @@ class Faults:
     @staticmethod
     def _matches(armed: _Armed, record: SessionRecord, now: float) -> bool:
         fault = armed.fault
-        if fault.kind == "refuse" or record.id in armed.hit:
+        if fault.kind in _REFUSALS or record.id in armed.hit:
             return False
         if fault.session is not None and record.kind != fault.session:
+            return False
+        if fault.kind in _TRANSCRIPTIONS_ONLY and record.kind != "transcription":
             return False
         if fault.language is not None and (record.updated_at is None or record.language != fault.language):
             return False

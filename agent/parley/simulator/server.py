@@ -2,7 +2,8 @@
 
 GET /v1/realtime/translations?model=…   websocket  → `translation.TranslationSession`
 GET /v1/realtime?model=…                websocket  → `conversation.ConversationSession`
-GET /v1/realtime?intent=transcription   HTTP 501: transcription is not simulated
+GET /v1/realtime?intent=transcription   websocket  → `transcription.TranscriptionSession`
+POST /v1/responses, /v1/chat/completions           `text_model`
 /simulator/…, /healthz                  `control`
 """
 
@@ -11,6 +12,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Literal
 
 from aiohttp import web
 
@@ -18,15 +20,19 @@ from .connection import Connection
 from .control import add_routes
 from .conversation import ConversationSession, is_conversation_model
 from .faults import Fault, Faults
+from .input_settings import TRANSCRIPTION_MODELS
 from .options import SimulatorOptions
 from .records import SessionRecord
 from .script import Script
 from .session import Session
+from .text_model import TextRecord, add_text_routes
+from .transcription import TranscriptionSession
 from .translation import MODEL, TranslationSession
 from .wire import ApiError, error_body
 
 __all__ = ["Simulator"]
 
+_MOST_BODY_BYTES = 16 * 1024 * 1024
 _MOST_FRAME_BYTES = 24 * 1024 * 1024
 _CLOSE_S = 2.0
 _REFUSED = 4000
@@ -47,6 +53,7 @@ class Simulator:
         self.faults = Faults(self._wake)
         self.script = Script.of(self.options.script)
         self._closed_audio_s = 0.0
+        self._texts: deque[TextRecord] = deque(maxlen=self.options.records_kept)
         self._records: deque[SessionRecord] = deque(maxlen=self.options.records_kept)
         self._connections: set[Connection] = set()
         self._api_keys = self.options.api_keys
@@ -54,9 +61,10 @@ class Simulator:
         self._port = self.options.port
 
     async def __aenter__(self) -> "Simulator":
-        app = web.Application(middlewares=[_as_json])
+        app = web.Application(middlewares=[_as_json], client_max_size=_MOST_BODY_BYTES)
         app.router.add_get("/v1/realtime/translations", self._translation)
         app.router.add_get("/v1/realtime", self._conversation)
+        add_text_routes(app, self.options, self._texts, lambda request: self._refuse(request, "refuse_text"))
         add_routes(app, self)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSE_S)
         try:
@@ -86,6 +94,11 @@ class Simulator:
         return list(self._records)
 
     @property
+    def texts(self) -> list[TextRecord]:
+        """What the text model answered, in order; the oldest are dropped."""
+        return list(self._texts)
+
+    @property
     def connections_open(self) -> int:
         """Sessions open now."""
         return sum(connection.session.record.closed_at is None for connection in self._connections)
@@ -108,15 +121,13 @@ class Simulator:
         return await self._connect(request, "translation")
 
     async def _conversation(self, request: web.Request) -> web.StreamResponse:
-        for name, value, what in (
-            ("intent", "transcription", "transcription sessions"),
-            ("call_id", None, "sessions attached to a call"),
-        ):
-            if name in request.query and value in (None, request.query[name]):
-                refusal = self._refuse(request)
-                message = f"The simulator does not simulate {what}."
-                return refusal or _response(501, ApiError("not_simulated", message, type="server_error"))
-        return await self._connect(request, "conversation")
+        if "call_id" in request.query:
+            message = "The simulator does not simulate sessions attached to a call."
+            error = ApiError("not_simulated", message, type="server_error")
+            return self._refuse(request) or _response(501, error)
+        by_model = "model" in request.query and self.options.url_model == "api"
+        is_transcription = request.query.get("intent") == "transcription" and not by_model
+        return await self._connect(request, "transcription" if is_transcription else "conversation")
 
     async def _connect(self, request: web.Request, kind: str) -> web.StreamResponse:
         refusal = self._refuse(request)
@@ -137,7 +148,7 @@ class Simulator:
             await ws.send_json({"type": "error", "event_id": "event_refused", "error": error_body(wrong)})
             await ws.close(code=_REFUSED, message=f"invalid_request_error.{wrong.code}".encode())
             return ws
-        await self._serve(ws, transport, kind, request.query["model"])
+        await self._serve(ws, transport, kind, "" if kind == "transcription" else request.query["model"])
         return ws
 
     async def _serve(
@@ -148,6 +159,8 @@ class Simulator:
         session: Session
         if kind == "translation":
             session = TranslationSession(record, self.options, now, time.time())
+        elif kind == "transcription":
+            session = TranscriptionSession(record, self.options, now, time.time())
         else:
             session = ConversationSession(record, self.options, now, time.time(), self.script)
         connection = Connection(ws, transport, session, self.faults)
@@ -159,9 +172,12 @@ class Simulator:
             self._connections.discard(connection)
             self._closed_audio_s += record.audio_received_s
 
-    def _refuse(self, request: web.Request) -> web.StreamResponse | None:
-        """The HTTP refusal of a connect: an armed fault, a key that is not accepted, too many sessions."""
-        fault = self.faults.take_refusal()
+    def _refuse(
+        self, request: web.Request, by: Literal["refuse", "refuse_text"] = "refuse"
+    ) -> web.StreamResponse | None:
+        """The HTTP refusal of a connect or a request to the text model: an armed fault, a key that is not
+        accepted, too many sessions."""
+        fault = self.faults.take_refusal(by)
         if fault is not None:
             return _fault_response(fault)
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
@@ -170,7 +186,7 @@ class Simulator:
             return _response(401, ApiError("invalid_api_key", "You didn't provide an API key."))
         if self._api_keys is not None and key not in self._api_keys:
             return _response(401, ApiError("invalid_api_key", "Incorrect API key provided."))
-        if self.connections_open >= self.options.max_connections:
+        if by == "refuse" and self.connections_open >= self.options.max_connections:
             error = ApiError("rate_limit_exceeded", "Too many concurrent sessions.", type="rate_limit_error")
             return _response(429, error, retry_after_s=1)
         return None
@@ -180,8 +196,12 @@ def _wrong(request: web.Request, kind: str) -> ApiError | None:
     """What is wrong with a connect that the API says in an error event, before it closes the socket."""
     if "OpenAI-Beta" in request.headers:
         return ApiError("beta_api_shape_disabled", _BETA)
-    if "intent" in request.query:
+    if request.query.get("intent", "transcription") != "transcription" or (
+        "intent" in request.query and kind == "translation"
+    ):
         return ApiError("unknown_parameter", "Unknown parameter: 'intent'.", "intent")
+    if kind == "transcription":
+        return None
     model = request.query.get("model")
     if not model:
         return ApiError("missing_model", "You must provide a model parameter.", "model")
@@ -195,8 +215,8 @@ def _wrong(request: web.Request, kind: str) -> ApiError | None:
 
 def _wrong_model(model: str) -> ApiError:
     """The refusal of a model that holds no conversations."""
-    for other, what in ((MODEL, "translation"), ("gpt-realtime-whisper", "transcription")):
-        if model.startswith(other):
+    for others, what in (((MODEL,), "translation"), (TRANSCRIPTION_MODELS, "transcription")):
+        if model.startswith(others):
             message = f'Model "{model}" is a {what} model and cannot be used as the realtime session model.'
             return ApiError("invalid_model", message, "model")
     message = f"The model `{model}` does not exist or you do not have access to it."
