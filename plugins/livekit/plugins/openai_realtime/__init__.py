@@ -3,9 +3,11 @@
 `RealtimeModel` is a voice agent's ``llm``: `ConversationOptions` say what it is asked to do, `ResumeOptions`
 how its conversation outlives connections, and its sessions tell their turns as `TurnEvent`s.
 
-`TranslationModel` is for `TranslationSession`. Below them, without LiveKit's classes: `connect` gives an
-`OpenSession` over a WebSocket; `TranslationProtocol` and `TranscriptionProtocol` are the sessions themselves,
-without any I/O, and `Transcriber` is what of somebody's speech is sent and known, across sessions.
+`TranslationModel` is for `TranslationSession`, and `STT` is speech to text for whatever takes one.
+
+Below them, without LiveKit's classes: `connect` gives an `OpenSession` over a WebSocket, `TranslationProtocol`
+and `TranscriptionProtocol` are the sessions themselves, without any I/O, and `Transcriber` is what of
+somebody's speech is sent and known, across sessions.
 """
 
 from livekit.agents import Plugin
@@ -67,6 +69,8 @@ from .realtime_session import RealtimeSession
 from .resume import ResumeOptions
 from .session_protocol import UNSET, SessionProtocol, State, Unset
 from .spoken import Line
+from .stt import STT
+from .stt_stream import TranscriptionStream
 from .transcriber import Append, Commit, Leg, Transcriber, TranscriberPolicy
 from .transcription import TranscriptionProtocol
 from .translation import TranslationProtocol
@@ -93,6 +97,7 @@ __all__ = [
     "OUTPUT_LANGUAGES",
     "REASONING_EFFORTS",
     "SAMPLE_RATE_HZ",
+    "STT",
     "UNSET",
     "VOICES",
     "Append",
@@ -151,6 +156,7 @@ __all__ = [
     "TranscriptionModels",
     "TranscriptionOptions",
     "TranscriptionProtocol",
+    "TranscriptionStream",
     "TranscriptionUpdated",
     "TranscriptionUsage",
     "TranslationEvent",

@@ -183,7 +183,7 @@ class TranscriptionProtocol(SessionProtocol[TranscriptionEvent]):
                 "input": {
                     "format": {"type": "audio/pcm", "rate": SAMPLE_RATE_HZ},
                     "transcription": given,
-                    "noise_reduction": {"type": noise} if noise is not None else None,
+                    **({"noise_reduction": {"type": noise}} if noise is not None else {}),
                     "turn_detection": None,
                 }
             },
