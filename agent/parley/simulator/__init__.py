@@ -3,10 +3,10 @@
     async with Simulator(SimulatorOptions()) as sim:
         ...  # OPENAI_BASE_URL = sim.base_url
 
-Translation, conversation and transcription sessions are simulated. Nothing is translated or thought: the
-output audio repeats the input under a quiet pilot tone that names the language, or the voice (`voice`), and
-what is made up says that it is simulated. A conversation says what a test or a demo writes for it (`script`).
-What is not known of the API can be set (`options`).
+Translation, conversation and transcription sessions are simulated, and a text model for meeting notes.
+Nothing is translated or thought: the output audio repeats the input under a quiet pilot tone that names the
+language, or the voice (`voice`), and what is made up says that it is simulated. A conversation says what a
+test or a demo writes for it (`script`). What is not known of the API can be set (`options`).
 """
 
 from .faults import Fault, Faults
@@ -15,6 +15,7 @@ from .records import ItemRecord, ResponseRecord, SessionRecord, UsageTotals
 from .script import Script
 from .server import Simulator
 from .speech import word_sound
+from .text_model import TextRecord
 from .turns import Approval, Call, Context, Line, McpCall, Turn
 from .voice import LANGUAGES, MARKER_HZ, VOICE_HZ, VOICES, language_of, speak, voice_of
 
@@ -36,6 +37,7 @@ __all__ = [
     "SessionRecord",
     "Simulator",
     "SimulatorOptions",
+    "TextRecord",
     "Turn",
     "UsageTotals",
     "language_of",

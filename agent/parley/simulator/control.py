@@ -3,6 +3,7 @@ faults.
 
 GET /healthz                                200 while it serves
 GET /simulator/sessions                     {"connections_open", "audio_received_s", "sessions": […]}
+GET /simulator/texts                        {"texts": […]}: what the text model answered
 GET | POST | DELETE /simulator/faults       POST takes a JSON object with the fields of `Fault`
 GET | POST | DELETE /simulator/script       POST takes {"turns": […]}, objects with the fields of `Turn`
 POST /simulator/api_keys                    {"api_keys": ["…"] | null}
@@ -17,6 +18,7 @@ from aiohttp import web
 from .faults import Faults, fault_from_json
 from .records import SessionRecord
 from .script import Script
+from .text_model import TextRecord
 from .turns import Turn, turn_from_json
 
 __all__ = ["Controlled", "add_routes"]
@@ -30,6 +32,9 @@ class Controlled(Protocol):
 
     @property
     def sessions(self) -> list[SessionRecord]: ...
+
+    @property
+    def texts(self) -> list[TextRecord]: ...
 
     @property
     def connections_open(self) -> int: ...
@@ -53,6 +58,9 @@ def add_routes(app: web.Application, simulator: Controlled) -> None:
             "sessions": [record.as_json() for record in simulator.sessions],
         }
         return web.json_response(body)
+
+    async def texts(_: web.Request) -> web.Response:
+        return web.json_response({"texts": [asdict(record) for record in simulator.texts]})
 
     async def faults(_: web.Request) -> web.Response:
         waiting = [asdict(fault) | {"left": left} for fault, left in simulator.faults.waiting()]
@@ -97,6 +105,7 @@ def add_routes(app: web.Application, simulator: Controlled) -> None:
     app.router.add_post("/simulator/script", add_turns)
     app.router.add_delete("/simulator/script", clear_script)
     app.router.add_get("/simulator/sessions", sessions)
+    app.router.add_get("/simulator/texts", texts)
     app.router.add_get("/simulator/faults", faults)
     app.router.add_post("/simulator/faults", add_fault)
     app.router.add_delete("/simulator/faults", clear_faults)

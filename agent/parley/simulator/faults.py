@@ -10,7 +10,9 @@ from .voice import LANGUAGES
 
 __all__ = ["Fault", "Faults", "fault_from_json"]
 
-Kind = Literal["drop", "close", "stall", "error", "refuse", "expire", "slow", "silent", "fail", "swap"]
+Kind = Literal[
+    "drop", "close", "stall", "error", "refuse", "expire", "slow", "silent", "fail", "swap", "refuse_text"
+]
 Session = Literal["translation", "conversation", "transcription"]
 KINDS: tuple[str, ...] = get_args(Kind)
 _STATUSES = {
@@ -22,6 +24,7 @@ _STATUSES = {
 }
 _MOST_FAULTS = 1000
 _TRANSCRIPTIONS_ONLY = ("fail", "swap")
+_REFUSALS = ("refuse", "refuse_text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,8 @@ class Fault:
     and reading while the socket stays open; `error` sends an error event; `refuse` answers the connect with
     HTTP `status`; `expire` ends the session's time now; `slow` adds `extra_lag_s` to the lag; `silent` says
     nothing, and never says it later. Only transcriptions: `fail` lets the next item's transcription fail, and
-    `swap` completes the next item after the one that follows it.
+    `swap` completes the next item after the one that follows it. `refuse_text` answers a request to the text
+    model with HTTP `status`.
     """
 
     kind: Kind
@@ -84,7 +88,7 @@ class Fault:
         for name in ("code", "error_type", "message"):
             value = getattr(self, name)
             self._require(name, isinstance(value, str) or (value is None and name != "error_type"), "a text")
-        if self.kind == "refuse":
+        if self.kind in _REFUSALS:
             for name in ("language", "session", "after_s", "after_audio_s", "after_sent_s"):
                 self._require(
                     name, not getattr(self, name), "nothing where kind is refuse: no session exists yet"
@@ -93,7 +97,7 @@ class Fault:
     @property
     def error(self) -> tuple[str, str]:
         """The code and the message for `error`, `fail` and `refuse`."""
-        known = _STATUSES.get(self.status if self.kind == "refuse" else 500, _STATUSES[500])
+        known = _STATUSES.get(self.status if self.kind in _REFUSALS else 500, _STATUSES[500])
         return self.code or known[0], self.message or known[1]
 
     def _require(self, name: str, allowed: bool, what: str) -> None:
@@ -146,10 +150,10 @@ class Faults:
         """The armed faults, and how many sessions each can still hit."""
         return [(armed.fault, armed.left) for armed in self._armed]
 
-    def take_refusal(self) -> Fault | None:
-        """The fault that refuses this connect."""
+    def take_refusal(self, kind: Kind = "refuse") -> Fault | None:
+        """The fault that refuses this connect, or this request to the text model."""
         for armed in self._armed:
-            if armed.fault.kind == "refuse":
+            if armed.fault.kind == kind:
                 self._use(armed, "")
                 return armed.fault
         return None
@@ -169,7 +173,7 @@ class Faults:
     @staticmethod
     def _matches(armed: _Armed, record: SessionRecord, now: float) -> bool:
         fault = armed.fault
-        if fault.kind == "refuse" or record.id in armed.hit:
+        if fault.kind in _REFUSALS or record.id in armed.hit:
             return False
         if fault.session is not None and record.kind != fault.session:
             return False

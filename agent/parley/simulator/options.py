@@ -87,6 +87,10 @@ class SimulatorOptions:
     """`schema`: a null is refused where the published schema does not allow it. `tolerated`: for noise
     reduction and transcription it means off, as the API's documentation says, and for `instructions` nothing,
     as clients send it that are in use."""
+    text_latency_s: float = 0.0
+    """The text model: from a request to its answer."""
+    text_context_tokens: int = 400_000
+    """The text model: the most it reads; more is refused."""
     mcp_failing: frozenset[str] = frozenset()
     """Labels of MCP servers whose tools can't be listed."""
     tokens_per_minute: int = 4_000_000
@@ -95,7 +99,7 @@ class SimulatorOptions:
     def __post_init__(self) -> None:
         for name in (
             *("model_lag_s", "handshake_s", "response_latency_s", "effort_step_s", "transcription_delay_s"),
-            "delay_scale",
+            *("delay_scale", "text_latency_s"),
         ):
             self._require(name, 0 <= getattr(self, name) <= 60, "0 to 60")
         self._require("reply_delta_ms", 20 <= self.reply_delta_ms <= 2000, "20 to 2000")
@@ -109,7 +113,7 @@ class SimulatorOptions:
         self._require("elapsed_of", self.elapsed_of in ("input", "engine"), "input, engine")
         for name in (
             *("session_lifetime_s", "drain_speed", "max_ahead_s", "max_connections", "records_kept"),
-            *("reply_speed", "tokens_per_minute"),
+            *("reply_speed", "tokens_per_minute", "text_context_tokens"),
         ):
             self._require(name, getattr(self, name) > 0, "more than 0")
 

@@ -3,6 +3,7 @@
 GET /v1/realtime/translations?model=…   websocket  → `translation.TranslationSession`
 GET /v1/realtime?model=…                websocket  → `conversation.ConversationSession`
 GET /v1/realtime?intent=transcription   websocket  → `transcription.TranscriptionSession`
+POST /v1/responses, /v1/chat/completions           `text_model`
 /simulator/…, /healthz                  `control`
 """
 
@@ -11,6 +12,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Literal
 
 from aiohttp import web
 
@@ -23,12 +25,14 @@ from .options import SimulatorOptions
 from .records import SessionRecord
 from .script import Script
 from .session import Session
+from .text_model import TextRecord, add_text_routes
 from .transcription import TranscriptionSession
 from .translation import MODEL, TranslationSession
 from .wire import ApiError, error_body
 
 __all__ = ["Simulator"]
 
+_MOST_BODY_BYTES = 16 * 1024 * 1024
 _MOST_FRAME_BYTES = 24 * 1024 * 1024
 _CLOSE_S = 2.0
 _REFUSED = 4000
@@ -49,6 +53,7 @@ class Simulator:
         self.faults = Faults(self._wake)
         self.script = Script.of(self.options.script)
         self._closed_audio_s = 0.0
+        self._texts: deque[TextRecord] = deque(maxlen=self.options.records_kept)
         self._records: deque[SessionRecord] = deque(maxlen=self.options.records_kept)
         self._connections: set[Connection] = set()
         self._api_keys = self.options.api_keys
@@ -56,9 +61,10 @@ class Simulator:
         self._port = self.options.port
 
     async def __aenter__(self) -> "Simulator":
-        app = web.Application(middlewares=[_as_json])
+        app = web.Application(middlewares=[_as_json], client_max_size=_MOST_BODY_BYTES)
         app.router.add_get("/v1/realtime/translations", self._translation)
         app.router.add_get("/v1/realtime", self._conversation)
+        add_text_routes(app, self.options, self._texts, lambda request: self._refuse(request, "refuse_text"))
         add_routes(app, self)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSE_S)
         try:
@@ -86,6 +92,11 @@ class Simulator:
     def sessions(self) -> list[SessionRecord]:
         """The sessions in the order of their opening, open and closed; the oldest are dropped."""
         return list(self._records)
+
+    @property
+    def texts(self) -> list[TextRecord]:
+        """What the text model answered, in order; the oldest are dropped."""
+        return list(self._texts)
 
     @property
     def connections_open(self) -> int:
@@ -161,9 +172,12 @@ class Simulator:
             self._connections.discard(connection)
             self._closed_audio_s += record.audio_received_s
 
-    def _refuse(self, request: web.Request) -> web.StreamResponse | None:
-        """The HTTP refusal of a connect: an armed fault, a key that is not accepted, too many sessions."""
-        fault = self.faults.take_refusal()
+    def _refuse(
+        self, request: web.Request, by: Literal["refuse", "refuse_text"] = "refuse"
+    ) -> web.StreamResponse | None:
+        """The HTTP refusal of a connect or a request to the text model: an armed fault, a key that is not
+        accepted, too many sessions."""
+        fault = self.faults.take_refusal(by)
         if fault is not None:
             return _fault_response(fault)
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
@@ -172,7 +186,7 @@ class Simulator:
             return _response(401, ApiError("invalid_api_key", "You didn't provide an API key."))
         if self._api_keys is not None and key not in self._api_keys:
             return _response(401, ApiError("invalid_api_key", "Incorrect API key provided."))
-        if self.connections_open >= self.options.max_connections:
+        if by == "refuse" and self.connections_open >= self.options.max_connections:
             error = ApiError("rate_limit_exceeded", "Too many concurrent sessions.", type="rate_limit_error")
             return _response(429, error, retry_after_s=1)
         return None

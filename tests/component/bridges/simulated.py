@@ -15,7 +15,8 @@ import numpy as np
 from livekit.plugins.openai_realtime.errors import ConnectError, ConnectionLost, RealtimeError
 from livekit.plugins.openai_realtime.events import TranslationEvent
 from livekit.plugins.openai_realtime.options import TranslationOptions
-from livekit.plugins.openai_realtime.translation import State, TranslationProtocol
+from livekit.plugins.openai_realtime.session_protocol import State
+from livekit.plugins.openai_realtime.translation import TranslationProtocol
 from parley.simulator import SimulatorOptions
 from parley.simulator.records import SessionRecord
 from parley.simulator.translation import TranslationSession

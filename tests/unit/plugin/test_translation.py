@@ -9,7 +9,8 @@ import pytest
 
 from livekit.plugins.openai_realtime import errors, events
 from livekit.plugins.openai_realtime.options import TranslationOptions
-from livekit.plugins.openai_realtime.translation import State, TranslationProtocol
+from livekit.plugins.openai_realtime.session_protocol import State
+from livekit.plugins.openai_realtime.translation import TranslationProtocol
 
 
 def message(kind: str, **fields: Any) -> str:

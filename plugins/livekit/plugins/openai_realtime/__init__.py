@@ -3,13 +3,16 @@
 `RealtimeModel` is a voice agent's ``llm``: `ConversationOptions` say what it is asked to do, `ResumeOptions`
 how its conversation outlives connections, and its sessions tell their turns as `TurnEvent`s.
 
-`TranslationModel` is for `TranslationSession`. Below it, without LiveKit's classes: `connect` gives a
-`Connection` over a WebSocket, and `TranslationProtocol` is the session itself, without any I/O.
+`TranslationModel` is for `TranslationSession`, and `STT` is speech to text for whatever takes one.
+
+Below them, without LiveKit's classes: `connect` gives an `OpenSession` over a WebSocket, `TranslationProtocol`
+and `TranscriptionProtocol` are the sessions themselves, without any I/O, and `Transcriber` is what of
+somebody's speech is sent and known, across sessions.
 """
 
 from livekit.agents import Plugin
 
-from .connection import Connection, connect, new_http_session
+from .connection import Connection, OpenSession, TranscriptionConnection, connect, new_http_session
 from .conversation_options import REASONING_EFFORTS, VOICES, ConversationOptions
 from .conversation_parts import (
     Prompt,
@@ -34,24 +37,43 @@ from .errors import (
     SessionNotOpen,
 )
 from .events import (
+    Cleared,
+    Committed,
     ErrorReported,
     InputTranscript,
+    NotTranscribed,
     OutputAudio,
     OutputTranscript,
     SessionClosed,
     SessionCreated,
     SessionUpdated,
+    Transcribed,
+    TranscriptionEvent,
+    TranscriptionUpdated,
     TranslationEvent,
+    Words,
 )
 from .log import logger
 from .mcp import McpServer
 from .model_session import TranslationModelSession
 from .models import TranscriptionModels, TranslationModel, TranslationModels
-from .options import OUTPUT_LANGUAGES, SAMPLE_RATE_HZ, ConnectOptions, TranslationOptions
+from .options import (
+    OUTPUT_LANGUAGES,
+    SAMPLE_RATE_HZ,
+    ConnectOptions,
+    TranscriptionOptions,
+    TranslationOptions,
+)
 from .realtime_model import RealtimeModel
 from .realtime_session import RealtimeSession
 from .resume import ResumeOptions
-from .translation import UNSET, State, TranslationProtocol, Unset
+from .session_protocol import UNSET, SessionProtocol, State, Unset
+from .spoken import Line
+from .stt import STT
+from .stt_stream import TranscriptionStream
+from .transcriber import Append, Commit, Leg, Transcriber, TranscriberPolicy
+from .transcription import TranscriptionProtocol
+from .translation import TranslationProtocol
 from .turn_events import (
     RateLimit,
     RateLimits,
@@ -75,9 +97,14 @@ __all__ = [
     "OUTPUT_LANGUAGES",
     "REASONING_EFFORTS",
     "SAMPLE_RATE_HZ",
+    "STT",
     "UNSET",
     "VOICES",
+    "Append",
     "AuthenticationError",
+    "Cleared",
+    "Commit",
+    "Committed",
     "ConnectError",
     "ConnectOptions",
     "Connection",
@@ -85,7 +112,11 @@ __all__ = [
     "ConversationOptions",
     "ErrorReported",
     "InputTranscript",
+    "Leg",
+    "Line",
     "McpServer",
+    "NotTranscribed",
+    "OpenSession",
     "OutputAudio",
     "OutputTranscript",
     "Prompt",
@@ -111,12 +142,22 @@ __all__ = [
     "SessionCreated",
     "SessionExpired",
     "SessionNotOpen",
+    "SessionProtocol",
     "SessionUpdated",
     "State",
     "TokenUsage",
     "Tracing",
+    "Transcribed",
+    "Transcriber",
+    "TranscriberPolicy",
     "Transcription",
+    "TranscriptionConnection",
+    "TranscriptionEvent",
     "TranscriptionModels",
+    "TranscriptionOptions",
+    "TranscriptionProtocol",
+    "TranscriptionStream",
+    "TranscriptionUpdated",
     "TranscriptionUsage",
     "TranslationEvent",
     "TranslationModel",
@@ -132,6 +173,7 @@ __all__ = [
     "TurnTimeout",
     "TurnTranscribed",
     "Unset",
+    "Words",
     "__version__",
     "connect",
     "new_http_session",

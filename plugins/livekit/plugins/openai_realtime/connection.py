@@ -10,19 +10,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine, Mapping
-from contextlib import asynccontextmanager, closing, suppress
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
+from typing import Any, Generic, TypeVar, overload
 from urllib.parse import urlsplit
 
 import aiohttp
 from multidict import CIMultiDict
 
 from .errors import ConnectError, ConnectionLost, RealtimeError, from_http_status
-from .events import TranslationEvent
+from .events import ErrorReported, TranscriptionEvent, TranslationEvent
 from .log import logger
 from .options import ConnectOptions
-from .translation import UNSET, State, TranslationProtocol, Unset
+from .session_protocol import UNSET, EventT, SessionProtocol, State, Unset
+from .transcription import TranscriptionProtocol
+from .translation import TranslationProtocol
+
+_OpenT = TypeVar("_OpenT", bound="OpenSession[Any, Any]")
+ProtocolT = TypeVar("ProtocolT", bound=SessionProtocol[Any])
 
 _MAX_ERROR_BODY_BYTES = 64 * 1024
 
@@ -89,30 +94,30 @@ class Wire:
         await _finish(self._socket.close(), timeout_s, "closing handshake")
 
 
-class Connection:
-    """An open translation session. Made by `connect`.
+class OpenSession(Generic[ProtocolT, EventT]):
+    """An open session of any kind. Made by `connect`.
 
-    ``async for event in connection`` yields `TranslationEvent`s and ends after ``session.closed``, or after
-    a normal close (1000) that was asked for; any other end raises what ended it (ConnectionLost,
-    SessionExpired, …). One task iterates; others may append, update and close at the same time.
+    ``async for event in connection`` yields the session's events and ends when it ends as it was asked to;
+    any other end raises what ended it (ConnectionLost, SessionExpired, …). One task iterates; others may
+    append, update and close at the same time.
 
     Attributes:
         opened_at: event-loop time (``loop.time()``, seconds) at which ``session.updated`` had arrived.
         protocol: the session's state; to be read, not driven.
     """
 
-    def __init__(self, wire: Wire, protocol: TranslationProtocol, options: ConnectOptions) -> None:
+    def __init__(self, wire: Wire, protocol: ProtocolT, options: ConnectOptions) -> None:
         self.protocol = protocol
         self.opened_at = 0.0
         self._wire = wire
         self._options = options
-        self._events: deque[TranslationEvent] = deque()
+        self._events: deque[EventT | ErrorReported] = deque()
         self._reading = asyncio.Lock()
         self._closing = False
 
     @property
     def expires_at(self) -> int:
-        """Unix time, seconds, at which the server ends the session (``session.created``)."""
+        """Unix time, seconds, at which the server ends the session (``session.created``); 0: not told."""
         created = self.protocol.created
         return created.expires_at if created is not None else 0
 
@@ -122,7 +127,7 @@ class Connection:
         return self._closing
 
     async def append(self, pcm: bytes | bytearray | memoryview) -> None:
-        """Send audio: int16[n] little endian, 24 kHz, mono (``session.input_audio_buffer.append``).
+        """Send audio: int16[n] little endian, 24 kHz, mono.
 
         Waits while the transport's write buffer is full. Raises what ended the session (ConnectionLost, …),
         SessionNotOpen after `close`, ValueError for half a sample. Cancelled: sent whole, or not at all.
@@ -131,20 +136,8 @@ class Connection:
         self.protocol.append(pcm)
         await self._flush()
 
-    async def update(
-        self, *, language: str | None = None, transcription_model: str | Unset | None = UNSET
-    ) -> None:
-        """Retarget the running session (``session.update``); see `TranslationProtocol.update`.
-
-        Returns when it is sent; `SessionUpdated` or `ErrorReported` follows in the iteration. Raises and is
-        cancelled like `append`.
-        """
-        self._raise_failure()
-        self.protocol.update(language=language, transcription_model=transcription_model)
-        await self._flush()
-
     async def close(self) -> None:
-        """Ask the server to flush what it owes and end (``session.close``); go on iterating for the rest.
+        """Send no more, and have all that is still owed; go on iterating for the rest.
 
         Does not wait for it, and does nothing the second time. Raises what ended the session early.
         Cancelled: sent whole, or not at all; a later `close` does not send it again.
@@ -169,17 +162,17 @@ class Connection:
                     async with self._reading:
                         await self._read()
         except TimeoutError:
-            self.protocol.receive_eof(reason=f"no session.closed within {timeout_s:g} s of session.close")
+            self.protocol.receive_eof(reason=f"the session has not ended {timeout_s:g} s after its close")
         except RealtimeError as exc:
             logger.debug("session ended while closing: %s", exc)
         finally:
             await self._wire.close(self._options.close_timeout_s)
         return self.protocol.failure is None
 
-    def __aiter__(self) -> AsyncIterator[TranslationEvent]:
+    def __aiter__(self) -> AsyncIterator[EventT | ErrorReported]:
         return self
 
-    async def __anext__(self) -> TranslationEvent:
+    async def __anext__(self) -> EventT | ErrorReported:
         """The next event. Cancelled: nothing is lost, the next call goes on where this one was."""
         while True:
             if self._events:
@@ -236,13 +229,62 @@ class Connection:
             raise self.protocol.failure
 
 
-@asynccontextmanager
-async def connect(
-    protocol: TranslationProtocol,
+class Connection(OpenSession[TranslationProtocol, TranslationEvent]):
+    """An open translation session, which ends with ``session.closed``."""
+
+    async def update(
+        self, *, language: str | None = None, transcription_model: str | Unset | None = UNSET
+    ) -> None:
+        """Retarget the running session (``session.update``); see `TranslationProtocol.update`.
+
+        Returns when it is sent; `SessionUpdated` or `ErrorReported` follows in the iteration. Raises and is
+        cancelled like `append`.
+        """
+        self._raise_failure()
+        self.protocol.update(language=language, transcription_model=transcription_model)
+        await self._flush()
+
+
+class TranscriptionConnection(OpenSession[TranscriptionProtocol, TranscriptionEvent]):
+    """An open transcription session, which ends when all that was committed is transcribed."""
+
+    async def commit(self, event_id: str | None = None) -> None:
+        """Make an item of what was appended; see `TranscriptionProtocol.commit`. Raises like `append`."""
+        self._raise_failure()
+        self.protocol.commit(event_id)
+        await self._flush()
+
+    async def clear(self) -> None:
+        """Forget what was appended since the last commit. Raises like `append`."""
+        self._raise_failure()
+        self.protocol.clear()
+        await self._flush()
+
+    async def update(self, *, language: str | Unset | None = UNSET) -> None:
+        """Change the language; see `TranscriptionProtocol.update`. Raises like `append`."""
+        self._raise_failure()
+        self.protocol.update(language=language)
+        await self._flush()
+
+
+@overload
+def connect(
+    protocol: TranslationProtocol, options: ConnectOptions, *, http: aiohttp.ClientSession | None = None
+) -> AbstractAsyncContextManager[Connection]: ...
+
+
+@overload
+def connect(
+    protocol: TranscriptionProtocol, options: ConnectOptions, *, http: aiohttp.ClientSession | None = None
+) -> AbstractAsyncContextManager[TranscriptionConnection]: ...
+
+
+def connect(
+    protocol: TranslationProtocol | TranscriptionProtocol,
     options: ConnectOptions,
     *,
     http: aiohttp.ClientSession | None = None,
-) -> AsyncIterator[Connection]:
+) -> AbstractAsyncContextManager[Connection] | AbstractAsyncContextManager[TranscriptionConnection]:
     """Open a session; yields once ``session.updated`` has confirmed it, so that audio may be sent at once.
 
     `protocol` is fresh and used for this connection only. `http` is used and left open; without it a
@@ -253,11 +295,23 @@ async def connect(
     Raises ConnectError (unreachable, or not ready within ``connect_timeout_s``), and what the server answers:
     AuthenticationError, QuotaError, RateLimitError, RequestRejected, ServerFault, …
     Cancelled at any point, or left for any reason: the socket is closed, shielded from further
-    cancellation, with a handshake that may take ``close_timeout_s``. Leaving does not send
-    ``session.close``: `Connection.aclose` does.
+    cancellation, with a handshake that may take ``close_timeout_s``. Leaving does not ask for what is still
+    owed: `OpenSession.aclose` does.
     """
+    if isinstance(protocol, TranslationProtocol):
+        return _opened(lambda wire: Connection(wire, protocol, options), protocol, options, http)
+    return _opened(lambda wire: TranscriptionConnection(wire, protocol, options), protocol, options, http)
+
+
+@asynccontextmanager
+async def _opened(
+    made: Callable[[Wire], _OpenT],
+    protocol: SessionProtocol[Any],
+    options: ConnectOptions,
+    http: aiohttp.ClientSession | None,
+) -> AsyncIterator[_OpenT]:
     async with _borrowed(http, options) as session:
-        connection = await _establish(session, protocol, options)
+        connection = await _establish(session, made, protocol, options)
         try:
             yield connection
         finally:
@@ -280,14 +334,17 @@ async def _borrowed(
 
 
 async def _establish(
-    http: aiohttp.ClientSession, protocol: TranslationProtocol, options: ConnectOptions
-) -> Connection:
+    http: aiohttp.ClientSession,
+    made: Callable[[Wire], _OpenT],
+    protocol: SessionProtocol[Any],
+    options: ConnectOptions,
+) -> _OpenT:
     """Everything up to ``session.updated``, within ``connect_timeout_s``; a failure leaves no socket."""
     wire: Wire | None = None
     try:
         async with asyncio.timeout(options.connect_timeout_s):
             wire = await _open(http, protocol, options)
-            connection = Connection(wire, protocol, options)
+            connection = made(wire)
             await connection._configure()
             return connection
     except BaseException as exc:
@@ -298,7 +355,7 @@ async def _establish(
         raise
 
 
-async def _open(http: aiohttp.ClientSession, protocol: TranslationProtocol, options: ConnectOptions) -> Wire:
+async def _open(http: aiohttp.ClientSession, protocol: SessionProtocol[Any], options: ConnectOptions) -> Wire:
     headers = {"Authorization": f"Bearer {options.api_key.strip()}"}
     merged = CIMultiDict(headers)
     merged.update(options.headers)

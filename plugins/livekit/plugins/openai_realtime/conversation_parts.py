@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from .options import DELAYS, WHISPER, Delay
+
 Eagerness = Literal["low", "medium", "high", "auto"]
 Payload: TypeAlias = dict[str, Any]
-
-_DELAYS = ("minimal", "low", "medium", "high", "xhigh")
 
 
 def refuse(name: str, given: object, allowed: str) -> ValueError:
@@ -109,11 +109,11 @@ def _flags(detection: TurnDetection) -> Payload:
 class Transcription:
     """Transcription of what the user says, by a model of its own."""
 
-    model: str = "gpt-realtime-whisper"
+    model: str = WHISPER
     """Name of the model."""
     language: str | None = None
     """ISO 639-1; None (default): detected."""
-    delay: Literal["minimal", "low", "medium", "high", "xhigh"] | None = None
+    delay: Delay | None = None
     """How long gpt-realtime-whisper waits before it commits to words; None (default): the server's own."""
 
     def __post_init__(self) -> None:
@@ -121,7 +121,7 @@ class Transcription:
         if self.language is not None:
             text("transcription.language", self.language)
         if self.delay is not None:
-            one_of("transcription.delay", self.delay, _DELAYS)
+            one_of("transcription.delay", self.delay, DELAYS)
 
     def payload(self) -> Payload:
         """As it stands in ``session.audio.input.transcription``."""

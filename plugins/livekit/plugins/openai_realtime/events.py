@@ -16,6 +16,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from .errors import ProtocolViolation, RealtimeError, from_error_event
 from .options import SAMPLE_RATE_HZ
+from .turn_events import TranscriptionUsage, read_transcription_usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +25,9 @@ class SessionCreated:
 
     session_id: str
     model: str
+    """Empty for a transcription session, which has none before it is configured."""
     expires_at: int
-    """Unix time in seconds at which the server ends the session."""
+    """Unix time in seconds at which the server ends the session; 0 if a transcription session is not told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,60 @@ class SessionClosed:
 
 
 @dataclass(frozen=True, slots=True)
+class TranscriptionUpdated:
+    """``session.updated`` of a transcription session; None where the server names nothing."""
+
+    language: str | None
+    model: str | None
+    turn_detection: str | None
+    """Type of the server's own turn detection; None: it has none, as it must be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """``input_audio_buffer.committed``: what was appended since the last commit is an item now."""
+
+    item_id: str
+    previous_item_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """``input_audio_buffer.cleared``: what was appended since the last commit is forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """``conversation.item.input_audio_transcription.delta``: to be appended as it is (no space invented).
+
+    It may come before the item is committed.
+    """
+
+    item_id: str
+    delta: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Transcribed:
+    """``conversation.item.input_audio_transcription.completed``. The order of items is not kept."""
+
+    item_id: str
+    transcript: str = field(repr=False)
+    usage: TranscriptionUsage | None
+    """What it cost, where the server says it."""
+    confidence: float | None
+    """0 to 1, from the ``logprobs`` of the tokens (their geometric mean); None without them."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotTranscribed:
+    """``conversation.item.input_audio_transcription.failed``: there is no more than the deltas."""
+
+    item_id: str
+    error: RealtimeError
+
+
+@dataclass(frozen=True, slots=True)
 class ErrorReported:
     """``error``: something was refused or failed; ``error.fatal_to_session`` says whether the session goes
     on.
@@ -96,6 +152,18 @@ TranslationEvent: TypeAlias = (
     | Unknown
 )
 
+TranscriptionEvent: TypeAlias = (
+    SessionCreated
+    | TranscriptionUpdated
+    | Committed
+    | Cleared
+    | Words
+    | Transcribed
+    | NotTranscribed
+    | ErrorReported
+    | Unknown
+)
+
 Message: TypeAlias = Mapping[str, Any]
 EventT = TypeVar("EventT")
 _T = TypeVar("_T")
@@ -104,6 +172,11 @@ _T = TypeVar("_T")
 def parse(message: str) -> TranslationEvent:
     """The event in one text message of a translation session. Raises ProtocolViolation for malformed ones."""
     return parse_with(TRANSLATION_READERS, message)
+
+
+def parse_transcription(message: str) -> TranscriptionEvent:
+    """The event in one text message of a transcription session. Raises ProtocolViolation likewise."""
+    return parse_with(TRANSCRIPTION_READERS, message)
 
 
 def parse_with(readers: Mapping[str, Callable[[Message], EventT]], message: str) -> EventT | Unknown:
@@ -184,6 +257,64 @@ TRANSLATION_READERS: Mapping[str, Callable[[Message], TranslationEvent]] = {
     "error": read_error,
 }
 """``type`` of the seven server events of ``/v1/realtime/translations`` → its reader."""
+
+
+def read_transcription_created(message: Message) -> SessionCreated:
+    session = _get(message, "session", dict)
+    return SessionCreated(
+        session_id=_get(session, "id", str),
+        model="",
+        expires_at=_get_optional(session, "expires_at", int) or 0,
+    )
+
+
+def read_transcription_updated(message: Message) -> TranscriptionUpdated:
+    audio = _get_optional(_get(message, "session", dict), "audio", dict) or {}
+    settings = _get_optional(audio, "input", dict) or {}
+    transcription = _get_optional(settings, "transcription", dict) or {}
+    detection = _get_optional(settings, "turn_detection", dict)
+    return TranscriptionUpdated(
+        language=_get_optional(transcription, "language", str),
+        model=_get_optional(transcription, "model", str),
+        turn_detection=str(detection.get("type", "")) if detection is not None else None,
+    )
+
+
+def read_transcribed(message: Message) -> Transcribed:
+    return Transcribed(
+        item_id=_get(message, "item_id", str),
+        transcript=_get_optional(message, "transcript", str) or "",
+        usage=read_transcription_usage(message.get("usage")),
+        confidence=_confidence(message.get("logprobs")),
+    )
+
+
+def _confidence(logprobs: object) -> float | None:
+    """Geometric mean of the tokens' probabilities."""
+    if not isinstance(logprobs, list):
+        return None
+    values = [token.get("logprob") for token in logprobs if isinstance(token, dict)]
+    known = [min(0.0, float(value)) for value in values if isinstance(value, (int, float))]
+    return math.exp(sum(known) / len(known)) if known else None
+
+
+TRANSCRIPTION_READERS: Mapping[str, Callable[[Message], TranscriptionEvent]] = {
+    "session.created": read_transcription_created,
+    "session.updated": read_transcription_updated,
+    "input_audio_buffer.committed": lambda message: Committed(
+        _get(message, "item_id", str), _get_optional(message, "previous_item_id", str)
+    ),
+    "input_audio_buffer.cleared": lambda message: Cleared(),
+    "conversation.item.input_audio_transcription.delta": lambda message: Words(
+        _get(message, "item_id", str), _get_optional(message, "delta", str) or ""
+    ),
+    "conversation.item.input_audio_transcription.completed": read_transcribed,
+    "conversation.item.input_audio_transcription.failed": lambda message: NotTranscribed(
+        _get(message, "item_id", str), from_error_event(_get_optional(message, "error", dict) or {})
+    ),
+    "error": read_error,
+}
+"""``type`` of the server events of a transcription session that matter → its reader."""
 
 
 def _get(message: Message, name: str, kind: type[_T]) -> _T:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -16,6 +17,13 @@ SAMPLE_RATE_HZ = 24_000
 """Rate of all PCM16 mono audio to and from the API."""
 
 NoiseReduction = Literal["near_field", "far_field"]
+Delay = Literal["minimal", "low", "medium", "high", "xhigh"]
+DELAYS: tuple[Delay, ...] = ("minimal", "low", "medium", "high", "xhigh")
+
+WHISPER = "gpt-realtime-whisper"
+_NO_PROMPT = (WHISPER, "gpt-4o-transcribe-diarize")
+_TAKE_KEYWORDS = ("gpt-transcribe", "gpt-live-transcribe")
+_LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z0-9]+)*", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +89,57 @@ class TranslationOptions:
         for name in ("model", "language"):
             if not getattr(self, name).strip():
                 raise ValueError(f"{name}: given an empty string, a name is needed")
-        if self.noise_reduction not in (None, "near_field", "far_field"):
-            raise ValueError(
-                f"noise_reduction: given {self.noise_reduction!r}, allowed are near_field, far_field, None"
+        _check_noise_reduction(self.noise_reduction)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranscriptionOptions:
+    """What one transcription session is asked to do. Raises ValueError, naming the field."""
+
+    model: str = WHISPER
+    """Model name. It has to be one that turns speech into text as it comes, and works without server VAD."""
+    language: str | None = None
+    """What is spoken, which makes it better and faster: ISO 639-1, or BCP 47, of which the language is kept
+    (``pt-BR``: ``pt``). None (the default): detected."""
+    delay: Delay | None = None
+    """How long gpt-realtime-whisper waits before it gives out words: later is more accurate. None (the
+    default): the server's own."""
+    prompt: str | None = None
+    """Text that guides the model, for those that take one; gpt-realtime-whisper takes none. Default none."""
+    keywords: tuple[str, ...] = ()
+    """Names and words to expect, for those that take them: gpt-transcribe, gpt-live-transcribe; not
+    gpt-realtime-whisper. Default none."""
+    noise_reduction: NoiseReduction | None = None
+    """``near_field`` for a headset, ``far_field`` for a room; None (the default) leaves the audio alone."""
+    logprobs: bool = False
+    """Whether to ask how sure the model is: `Transcribed.confidence`."""
+
+    def __post_init__(self) -> None:
+        if not self.model.strip():
+            raise ValueError("model: given an empty string, a name is needed")
+        if self.language is not None:
+            if not _LANGUAGE.fullmatch(self.language):
+                raise ValueError(
+                    f"language: given {self.language!r}, ISO 639-1 (de) or BCP 47 (de-AT) is needed"
+                )
+            object.__setattr__(self, "language", self.language.partition("-")[0].lower())
+        if self.delay is not None:
+            if self.delay not in DELAYS:
+                raise ValueError(f"delay: given {self.delay!r}, allowed are {', '.join(DELAYS)}, None")
+            self._require(self.model == WHISPER, "delay", f"only {WHISPER} has one")
+        if self.prompt is not None:
+            self._require(self.model not in _NO_PROMPT, "prompt", "this model takes none")
+        if self.keywords:
+            self._require(
+                self.model in _TAKE_KEYWORDS, "keywords", f"only {' and '.join(_TAKE_KEYWORDS)} take them"
             )
+        _check_noise_reduction(self.noise_reduction)
+
+    def _require(self, fits: bool, name: str, why: str) -> None:
+        if not fits:
+            raise ValueError(f"{name}: given for model {self.model!r}, {why}")
+
+
+def _check_noise_reduction(given: NoiseReduction | None) -> None:
+    if given not in (None, "near_field", "far_field"):
+        raise ValueError(f"noise_reduction: given {given!r}, allowed are near_field, far_field, None")
