@@ -55,7 +55,7 @@ class SimulatorOptions:
     numbered, as in a translation, and the transcript says that it is simulated."""
     recognise_word: Callable[[Pcm], list[str]] | None = None
     """Transcriptions: which words are in a burst of sound, `int16[n]` mono at 24 kHz with the quiet around
-    it. None: bursts are numbered."""
+    it (`recogniser`), also in the source of a translation. None: bursts are numbered."""
     pronounce: Callable[[str], Pcm] | None = None
     """Conversations: how a word sounds, `int16[n]` mono at 24 kHz. None: `word_sound`."""
     script: Sequence[Turn] | Callable[[Context], Turn | None] = ()

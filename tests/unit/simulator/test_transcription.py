@@ -155,7 +155,7 @@ def test_a_recogniser_names_the_words_by_their_sound(dictate, sound):
     driver.run(5)
     assert [text for _, text in driver.deltas()] == ["alpha", " bravo", " charlie"]
     assert driver.finals() == ["alpha bravo charlie"]
-    assert heard == [pytest.approx(40 + 380 + 80, abs=41), pytest.approx(300, abs=61)]
+    assert heard == [pytest.approx(40 + 380 + 160, abs=41), pytest.approx(300, abs=61)]
 
 
 def test_audio_in_a_burst_is_written_as_fast_as_the_engine_hears(dictate, sound):
