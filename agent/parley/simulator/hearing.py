@@ -68,6 +68,7 @@ class Hearing:
 
     def end(self) -> list[Heard]:
         """The piece is over: what was still open in it."""
+        self._burst.append(self._rest)
         texts = self._recognised() or [*self._open_word(), *self._written.end()]
         end = self._blocks * BLOCK + len(self._rest)
         self.clear()
@@ -121,7 +122,7 @@ class Hearing:
         if self._recognise is None or loud < _WORD_BLOCKS:
             return []
         texts = []
-        for word in self._recognise(np.concatenate((*burst, self._rest))):
+        for word in self._recognise(np.concatenate(burst)):
             texts.append(f" {word}" if self._has_text else word)
             self._has_text = True
         return texts

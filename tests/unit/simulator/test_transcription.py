@@ -228,6 +228,17 @@ def test_without_a_model_nothing_is_written(dictate, sound):
     assert not driver.all(".completed")
 
 
+def test_a_final_text_may_differ_from_its_deltas(dictate, sound):
+    tone, quiet = sound
+    driver = dictate(recognise_word=lambda _: ["parlay"], revise=lambda text: text.title())
+    driver.whisper()
+    driver.speak(tone(400), quiet(200))
+    driver.commit()
+    driver.run(5)
+    assert [text for _, text in driver.deltas()] == ["parlay"]
+    assert driver.finals() == ["Parlay"] == [item.text for item in driver.record.items]
+
+
 def test_finals_may_come_in_the_other_order(dictate, sound):
     tone, quiet = sound
     driver = dictate()
@@ -290,6 +301,21 @@ def test_slow_says_it_later_and_silence_never(dictate, sound):
     driver.commit()
     driver.run(5)
     assert len(driver.finals()) == 1
+
+
+def test_any_chunking_is_heard_alike(dictate, sound):
+    tone, quiet = sound
+    pcm = np.concatenate([quiet(130), tone(410), quiet(390), tone(700), quiet(900), tone(95)])
+    for recognise in (None, lambda pcm: [f"{len(pcm)}"]):
+        texts = set()
+        for chunk in (100, 479, 4800, len(pcm)):
+            driver = dictate(recognise_word=recognise)
+            driver.whisper()
+            driver.speak(pcm, chunk=chunk)
+            driver.commit()
+            driver.run(5)
+            texts.add(driver.finals()[0])
+        assert len(texts) == 1
 
 
 def test_the_sessions_time_is_over(dictate):
