@@ -62,3 +62,16 @@ def test_a_transcription_and_a_translations_source_hear_the_same(dictate, drive)
     translation.close()
     assert "".join(translation.texts("input")) == "alpha bravo delta alpha"
     assert "".join(translation.texts()).count("word-") == 4
+
+
+def test_what_was_said_while_a_source_was_not_transcribed_is_not_written_later(drive):
+    driver = drive(recognise_word=RECOGNISE)
+    on, off = {"transcription": {"model": "gpt-realtime-whisper"}}, {"transcription": None}
+    driver.update(input=on, output={"language": "fr"})
+    driver.speak(word_sound("alpha")[:9_600], chunk=4800)
+    driver.update(input=off)
+    driver.speak(quiet(1000), chunk=4800)
+    driver.update(input=on)
+    driver.speak(np.concatenate([quiet(400), word_sound("bravo"), quiet(600)]), chunk=4800)
+    driver.close()
+    assert driver.texts("input") == ["bravo"]
