@@ -62,7 +62,16 @@ class Captions(_Group):
     """PARLEY_CAPTIONS__…"""
 
     model: str = Field("gpt-realtime-whisper", min_length=1)
-    """Transcribes the speaker's own words inside a translation session, when somebody reads them."""
+    """Writes down the speaker's own words when somebody reads them: inside a translation session where there
+    is one, else in a session of its own."""
+    delay: Literal["minimal", "low", "medium", "high", "xhigh"] = "low"
+    """How long gpt-realtime-whisper waits for more before it writes a word: later is more accurate."""
+    prompt: str = Field("", max_length=1_000)
+    """What the rooms are about, for models that take a prompt; a room's metadata may say it better."""
+    keywords: _Names = ()
+    """Names and products as they are written, comma-separated, for models that take them."""
+    idle_s: float = Field(60.0, ge=1, le=600)
+    """A session of its own whose speaker has been quiet this long is closed; it costs nothing meanwhile."""
 
 
 class VoiceAgent(_Group):

@@ -10,14 +10,17 @@ from livekit.agents import AutoSubscribe, JobContext, JobProcess
 
 from livekit import api
 from livekit.plugins.openai_realtime.connection import new_http_session
-from livekit.plugins.openai_realtime.options import ConnectOptions
+from livekit.plugins.openai_realtime.options import WHISPER, ConnectOptions, TranscriptionOptions
+from livekit.plugins.openai_realtime.transcriber import TranscriberPolicy
 
 from . import __version__, agents, config, logs
 from .access import Access, Gatekeeper
+from .bridges.captions import CaptionsPolicy
 from .bridges.translation import BridgePolicy
 from .config import Settings
 from .core.feed import FeedPolicy
 from .core.tail import TailPolicy
+from .core.vocabulary import Vocabulary
 from .export.leaving import ExportPolicy, Leaving
 from .export.webhook import WebhookPolicy
 from .link import JobLink, Served
@@ -59,21 +62,40 @@ def room_policy(settings: Settings) -> RoomPolicy:
                 tail=TailPolicy(least_s=translation.tail_least_s, most_s=translation.tail_most_s),
             ),
         ),
+        captions=CaptionsPolicy(
+            session=transcription_options(settings),
+            idle_s=settings.captions.idle_s,
+            utterances=TranscriberPolicy(hangover_s=vad.silence_s),
+        ),
         gate=GatePolicy(threshold=vad.threshold, silence_s=vad.silence_s, pre_roll_s=vad.pre_roll_s),
         defaults=settings.preferences,
         allowed=settings.allowed(agents.names()),
         sessions=settings.limits.sessions_per_room,
         sessions_each=settings.limits.sessions_per_participant,
         hosts=settings.limits.hosts,
+        vocabulary=Vocabulary(settings.captions.prompt, settings.captions.keywords),
         layout=LayoutPolicy(translation.layout, translation.original, translation.duck_db, translation.mode),
         costs=CostPolicy(
-            settings.limits.usd_per_room, settings.limits.usd_per_participant, translation.model
+            settings.limits.usd_per_room,
+            settings.limits.usd_per_participant,
+            translation.model,
+            settings.captions.model,
         ),
         agents=AgentPolicy(
             defaults=settings.voice_agent,
             connect=connect_options(settings),
             say=settings.limits.say,
         ),
+    )
+
+
+def transcription_options(settings: Settings) -> TranscriptionOptions:
+    """What a captions session is asked to do; one model alone knows a delay."""
+    captions = settings.captions
+    return TranscriptionOptions(
+        model=captions.model,
+        delay=captions.delay if captions.model == WHISPER else None,
+        noise_reduction=settings.translation.noise_reduction,
     )
 
 

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from .core.usage import LIST_PRICES, Prices, Tokens
 
-KINDS = ("translation", "voice_agent")
+KINDS = ("translation", "captions", "voice_agent")
 DIRECTIONS = ("input", "input_cached", "output")
 """Of tokens. `input` are those that are not cached."""
 EXPORTS = ("directory", "webhook")

@@ -1,12 +1,13 @@
 """The Protocols between the bridges and the shells around them."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Literal, Protocol
 
-from livekit.plugins.openai_realtime.events import TranslationEvent
-from livekit.plugins.openai_realtime.options import TranslationOptions
+from livekit.plugins.openai_realtime.events import ErrorReported, TranscriptionEvent, TranslationEvent
+from livekit.plugins.openai_realtime.options import TranscriptionOptions, TranslationOptions
 
+from .core.model import BridgeSpec
 from .core.transcript import Segment
 
 TextKind = Literal["source", "translation"]
@@ -39,6 +40,52 @@ class TextOut(Protocol):
         """Sends a segment to those who read it; never blocks, bounded."""
 
 
+class Bridge(Protocol):
+    """What one speaker says, on its way to those who hear or read it in one language."""
+
+    spec: BridgeSpec
+    audio: AudioOut | None
+    """Where it is heard; None while nobody hears it."""
+
+    @property
+    def live(self) -> bool:
+        """Whether a phrase or its tail is being worked on."""
+
+    @property
+    def speaking(self) -> bool:
+        """Whether the speaker is in the middle of a phrase."""
+
+    @property
+    def failing(self) -> bool:
+        """Whether the room was told that there is no session, and not yet that there is one again."""
+
+    @property
+    def waiting_s(self) -> float:
+        """Seconds of audio that wait for a session."""
+
+    @property
+    def lag_s(self) -> float:
+        """How far the voice at the ear was behind the speaker when it was last heard; 0 before that."""
+
+    @property
+    def usd(self) -> float:
+        """What its sessions cost so far, at list prices."""
+
+    def hear(
+        self, pcm: bytes, at: float, speaking: bool, pre_roll: Sequence[bytes], voiced_s: float = 0.0
+    ) -> None:
+        """What the speaker's microphone delivered. Called on the loop; never blocks."""
+
+    def change(self, spec: BridgeSpec) -> None:
+        """Other listeners or readers."""
+
+    def finish(self) -> None:
+        """No more audio is taken; `run` returns when the rest has come out."""
+
+    async def run(self) -> None:
+        """Works until finished. Cancelling it closes the session at once: its tail is lost."""
+
+
 class Session(Protocol):
     """An open translation session."""
 
@@ -58,10 +105,33 @@ class Session(Protocol):
     def __aiter__(self) -> AsyncIterator[TranslationEvent]: ...
 
 
+class Listening(Protocol):
+    """An open transcription session."""
+
+    @property
+    def lifetime_s(self) -> float:
+        """How long the API lets it live, from when it was opened."""
+
+    async def append(self, pcm: bytes) -> None:
+        """Sends PCM16 mono 24 kHz."""
+
+    async def commit(self, event_id: str) -> None:
+        """Ends an utterance: what was sent since the last commit."""
+
+    async def close(self) -> None:
+        """Sends nothing more; the events end when all that was committed is transcribed."""
+
+    def __aiter__(self) -> AsyncIterator[TranscriptionEvent | ErrorReported]: ...
+
+
 class Dial(Protocol):
     """Opens sessions; entering the context connects, and returns once the session is configured."""
 
-    def __call__(self, options: TranslationOptions) -> AbstractAsyncContextManager[Session]: ...
+    def __call__(self, options: TranslationOptions) -> AbstractAsyncContextManager[Session]:
+        """A translation session."""
+
+    def listen(self, options: TranscriptionOptions) -> AbstractAsyncContextManager[Listening]:
+        """A transcription session; leaving the context cuts it."""
 
 
 class Access(Protocol):

@@ -28,7 +28,7 @@ from parley.simulator import SimulatorOptions
 _FOLLOW_S = 20.0
 _WIND_DOWN_S = 60.0
 """In an empty room: after it nothing of what was translated in it is left."""
-_GONE = ("TranslationBridge", "Leg", "Feed", "Microphone", "TranslationProtocol")
+_GONE = ("TranslationBridge", "Translating", "Feed", "Microphone", "TranslationProtocol")
 """What lives no longer than the room."""
 
 

@@ -25,7 +25,8 @@ from livekit.plugins.openai_realtime.connection import new_http_session
 from livekit.plugins.openai_realtime.model_session import TranslationModelSession as Session
 from livekit.plugins.openai_realtime.options import ConnectOptions
 from parley.access import Access
-from parley.bridges.translation import BridgePolicy, Surroundings, TranslationBridge
+from parley.bridges.surroundings import Surroundings
+from parley.bridges.translation import BridgePolicy, TranslationBridge
 from parley.core.framing import RATE_HZ
 from parley.core.model import BridgeKey, BridgeSpec
 from parley.core.transcript import Segment
@@ -123,9 +124,7 @@ async def parley(
         dial = Dialler(ConnectOptions(api_key="simulated", base_url=base_url), http)
         policy = BridgePolicy("gpt-realtime-translate", "gpt-realtime-whisper")
         costs = RoomCosts("bench", CostPolicy(), metrics, Mute(), lambda identity, why: None)
-        around = Surroundings(
-            dial, Mute(), Mute(), metrics, Access(), lambda spec: costs.translation(spec, str)
-        )
+        around = Surroundings(Mute(), Mute(), metrics, Access(), lambda spec: costs.bridge(spec, str))
         group.create_task(player.run())
         for i, track in enumerate(tracks):
             microphone = Microphone(GatePolicy())
@@ -133,7 +132,7 @@ async def parley(
                 key = BridgeKey(f"p{i}", language)
                 spec = BridgeSpec(key, frozenset({"listener"}), frozenset(), frozenset())
                 output = CountedOutput(count, player, f"parley:p{i}:{language}", layer, metrics)
-                bridge = TranslationBridge(spec, policy, around, output)
+                bridge = TranslationBridge(spec, policy, around, dial, output)
                 microphone.bridges[key] = bridge
                 group.create_task(bridge.run())
 

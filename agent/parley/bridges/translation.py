@@ -9,14 +9,13 @@ hear ──▶ Feed ──take──▶ Leg ──append──▶ session     (a
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
 from livekit.plugins.openai_realtime.errors import RealtimeError, ServerFault
 from livekit.plugins.openai_realtime.events import ErrorReported, TranslationEvent
 from livekit.plugins.openai_realtime.options import TranslationOptions
-from parley.core.accounts import Account
 from parley.core.feed import Feed, FeedPolicy
 from parley.core.framing import RATE_HZ, seconds
 from parley.core.model import BridgeSpec
@@ -24,11 +23,11 @@ from parley.core.retry import RetryPolicy
 from parley.core.seam import WINDOW_S, Seam
 from parley.core.stall import StallPolicy
 from parley.media.level import levels
-from parley.metrics import Metrics
-from parley.ports import Access, AudioOut, Dial, Notices, TextOut
+from parley.ports import AudioOut, Dial
 
 from .health import STABLE_S, Health, pass_on_cancellation, realtime, reason_of
-from .leg import KIND, Leg
+from .surroundings import Surroundings
+from .translating import KIND, Translating
 from .voice import Voice
 
 TICK_S = 0.1
@@ -57,41 +56,27 @@ class BridgePolicy:
     stall: StallPolicy = field(default_factory=StallPolicy)
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """The ports of a bridge."""
-
-    dial: Dial
-    text: TextOut
-    notices: Notices
-    metrics: Metrics
-    access: Access
-    account: "OpenAccount"
-    span: Callable[[str, float], None] = lambda language, span_s: None
-    """Told the ear-voice span of each phrase, with its language."""
-    changed: Callable[[], None] = lambda: None
-    """Called when the bridge begins or ceases to fail."""
-
-
-OpenAccount = Callable[[Callable[[], BridgeSpec]], Account]
-"""Opens the account of one session, for whom the bridge is at each moment."""
-
-
 class TranslationBridge:
     """`hear` feeds it, `run` works until `finish` was called and everything said has come out."""
 
     def __init__(
-        self, spec: BridgeSpec, policy: BridgePolicy, around: Surroundings, audio: AudioOut | None
+        self,
+        spec: BridgeSpec,
+        policy: BridgePolicy,
+        around: Surroundings,
+        dial: Dial,
+        audio: AudioOut | None,
     ) -> None:
         self.spec = spec
         self._policy = policy
         self._around = around
+        self._dial = dial
         self._feed = Feed(policy.feed)
         self._wake = asyncio.Event()
         self._finishing = False
-        self._legs: deque[Leg] = deque()
+        self._legs: deque[Translating] = deque()
         """Those that were fed, oldest first: the first is heard, the last is fed."""
-        self._next: Leg | None = None
+        self._next: Translating | None = None
         self._next_at = 0.0
         self._seam: Seam | None = None
         self._parted = False
@@ -124,6 +109,11 @@ class TranslationBridge:
     def live(self) -> bool:
         """Whether a phrase or its tail is being worked on."""
         return self._feed.live or self._feed.waiting_s > 0
+
+    @property
+    def speaking(self) -> bool:
+        """Whether the speaker is in the middle of a phrase."""
+        return self._feed.speaking
 
     @property
     def failing(self) -> bool:
@@ -196,7 +186,7 @@ class TranslationBridge:
             self._around.access.stream(self._policy.feed.buffer_s, self._health.waits),
             asyncio.TaskGroup() as group,
         ):
-            leg: Leg | None = self._start(group)
+            leg: Translating | None = self._start(group)
             self._quiet_since = monotonic()
             while leg is not None:
                 await leg.until_open()
@@ -211,7 +201,7 @@ class TranslationBridge:
             while self._legs:
                 await asyncio.wait([leg.task for leg in self._legs if leg.task is not None])
 
-    def _start(self, group: asyncio.TaskGroup) -> Leg:
+    def _start(self, group: asyncio.TaskGroup) -> Translating:
         policy = self._policy
         options = TranslationOptions(
             model=policy.model,
@@ -219,15 +209,15 @@ class TranslationBridge:
             transcription_model=policy.transcription_model if self.spec.source_readers else None,
             noise_reduction=policy.noise_reduction,  # type: ignore[arg-type]
         )
-        leg = Leg(options, self._take, self._wake.set, policy.close_s, policy.stall)
+        leg = Translating(options, self._take, self._wake.set, policy.close_s, policy.stall)
         leg.task = group.create_task(self._live(leg), name="translation session")
         return leg
 
-    async def _live(self, leg: Leg) -> None:
+    async def _live(self, leg: Translating) -> None:
         around = self._around
         try:
-            buffer_s = self._policy.feed.buffer_s
-            await leg.run(around.dial, around.access, around.metrics, buffer_s, self._health.waits)
+            opening, buffer_s = self._dial(leg.options), self._policy.feed.buffer_s
+            await leg.run(opening, around.access, around.metrics, buffer_s, self._health.waits)
         except* RealtimeError as group:
             if leg.ledger is not None:
                 raise
@@ -238,7 +228,7 @@ class TranslationBridge:
         if leg.ledger is not None:
             self._ended(leg)
 
-    def _take(self, leg: Leg, event: TranslationEvent) -> None:
+    def _take(self, leg: Translating, event: TranslationEvent) -> None:
         """What a session says is heard when all of the session before it was."""
         if isinstance(event, ErrorReported) and isinstance(event.error, ServerFault):
             self._distrust(leg)
@@ -249,7 +239,7 @@ class TranslationBridge:
             self._feed.alive(leg.ledger)
             leg.span_s = self._feed.span_s
 
-    def _ended(self, leg: Leg) -> None:
+    def _ended(self, leg: Translating) -> None:
         """All of it was said: the next one may be heard."""
         if leg.ledger is not None:
             self._feed.end_session(leg.ledger)
@@ -265,10 +255,11 @@ class TranslationBridge:
 
     # Sending
 
-    async def _send(self, leg: Leg, group: asyncio.TaskGroup) -> Leg | None:
+    async def _send(self, leg: Translating, group: asyncio.TaskGroup) -> Translating | None:
         """Feeds a session until it should end, then asks it to; returns the one to feed from now on."""
         while True:
             now = monotonic()
+            await self._keep_transcribing(leg)
             frame = self._feed.take(now)
             if frame is not None:
                 if leg.account is None or not leg.account.spend(seconds(len(frame.pcm))):
@@ -291,7 +282,6 @@ class TranslationBridge:
                 break
             if not self._rotate(leg, now, group):
                 break
-            await self._keep_transcribing(leg)
             await self._pause(self._look_again(leg, now))
         following, self._next = self._next, None
         if not self._parted and following is not None and following.task is not None:
@@ -300,7 +290,7 @@ class TranslationBridge:
         await leg.close()
         return following if parted else None
 
-    def _rotate(self, leg: Leg, now: float, group: asyncio.TaskGroup) -> bool:
+    def _rotate(self, leg: Translating, now: float, group: asyncio.TaskGroup) -> bool:
         """Prepares the handover to the next session; returns whether this one may go on."""
         policy = self._policy
         left = leg.ends_at - now
@@ -336,21 +326,21 @@ class TranslationBridge:
         self._seam = None
         self._wake.set()
 
-    def _due_at(self, leg: Leg) -> float:
+    def _due_at(self, leg: Translating) -> float:
         life_s = leg.ends_at - leg.opened_at
         return min(leg.replace_at, leg.ends_at - min(self._policy.rotate_s, life_s / 4))
 
-    def _last_s(self, leg: Leg) -> float:
+    def _last_s(self, leg: Translating) -> float:
         return min(self._policy.last_s, (leg.ends_at - leg.opened_at) / 20)
 
-    def _distrust(self, leg: Leg) -> None:
+    def _distrust(self, leg: Translating) -> None:
         """A session that reports a fault of its server is replaced while it still works, if it is not new."""
         now = monotonic()
         if now - leg.opened_at >= STABLE_S:
             leg.replace_at = now
             self._wake.set()
 
-    def _look_again(self, leg: Leg, now: float) -> float:
+    def _look_again(self, leg: Translating, now: float) -> float:
         if self._feed.live or self._next is not None:
             return TICK_S
         return min(self._quiet_since + self._policy.idle_s, max(self._due_at(leg), self._next_at)) - now
@@ -363,7 +353,7 @@ class TranslationBridge:
         except TimeoutError:
             pass  # the time is up: that is what was waited for
 
-    async def _keep_transcribing(self, leg: Leg) -> None:
+    async def _keep_transcribing(self, leg: Translating) -> None:
         wanted = bool(self.spec.source_readers)
         if wanted != leg.transcribing:
             await leg.transcribe(self._policy.transcription_model if wanted else None)

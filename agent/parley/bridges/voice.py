@@ -19,7 +19,7 @@ from parley.media.level import first_audible
 from parley.metrics import Metrics
 from parley.ports import AudioOut, Notices, TextKind, TextOut
 
-from .leg import KIND
+from .translating import KIND
 
 
 class Voice:

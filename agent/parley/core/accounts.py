@@ -5,9 +5,9 @@
                                                          └──────▶ on_budget: runs low, is spent
 
 Who pays: the room for everything. Beside it each participant has a budget of their own, from which is taken
-what they asked for: a translation is shared equally among those who hear or read it at that moment, an agent
-and the transcription of what is said to it are paid by whom it serves. A speaker never pays for being
-listened to: nobody can stop others from listening.
+what they asked for: translations and captions are shared equally among those who hear or read them at that
+moment, an agent and the transcription of what is said to it are paid by whom it serves. A speaker never pays
+for being listened to: nobody can stop others from listening.
 """
 
 from collections import OrderedDict, deque
@@ -18,8 +18,9 @@ from typing import Any, Literal
 
 from .usage import LIST_PRICES, Budget, BudgetEvent, Prices, Tokens
 
-CostKind = Literal["translation", "transcription", "voice_agent"]
-KINDS: tuple[CostKind, ...] = ("translation", "transcription", "voice_agent")
+CostKind = Literal["translation", "captions", "transcription", "voice_agent"]
+KINDS: tuple[CostKind, ...] = ("translation", "captions", "transcription", "voice_agent")
+"""`transcription` is what is said to a voice agent."""
 
 MOST_LINES = 1_000
 """Lines that are kept apart; what is opened beyond them goes to one line per kind and language."""
@@ -37,7 +38,8 @@ class Line:
     speaker: str | None
     """Whose speech it is, or whose agent; None: of all those beyond the bound."""
     language: str
-    """Into which it is translated, or that is spoken with the agent; empty: not known."""
+    """Into which it is translated, `original` for captions of the speaker's own words, or what is spoken with
+    the agent; empty: not known."""
 
 
 @dataclass(slots=True)

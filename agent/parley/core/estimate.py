@@ -111,6 +111,8 @@ class Demand:
     speakers: int
     sessions: int
     """That may run at a time: one per speaker and language that is not theirs and somebody else wants."""
+    captions: int = 0
+    """Speakers whose own words somebody reads, and who are not translated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +137,10 @@ def translated(demand: Demand, minutes: float, talk: Talk, models: Models) -> Mo
 
 def always_on(demand: Demand, minutes: float, models: Models) -> Mode:
     """A session for every speaker and language, fed all the time."""
-    total = demand.sessions * minutes
-    usd = total * 60.0 * models.prices.usd_per_second(models.translation)
-    return Mode("always on", demand.sessions, total, usd)
+    total = (demand.sessions + demand.captions) * minutes
+    usd = demand.sessions * minutes * 60.0 * models.prices.usd_per_second(models.translation)
+    usd += demand.captions * minutes * 60.0 * models.prices.usd_per_second(models.transcription)
+    return Mode("always on", demand.sessions + demand.captions, total, usd)
 
 
 def captions_only(demand: Demand, minutes: float, talk: Talk, models: Models) -> Mode:
@@ -186,4 +189,6 @@ class Running:
         """So much time has passed, and this was to be translated."""
         minutes = duration_s / 60.0
         self.usd += translated(demand, minutes, self.talk, self.models).usd
+        own_words = captions_only(demand, minutes, self.talk, self.models)
+        self.usd += own_words.usd * demand.captions / max(1, demand.speakers)
         self.always_on_usd += always_on(demand, minutes, self.models).usd

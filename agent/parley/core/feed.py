@@ -59,6 +59,11 @@ class Feed:
         return self._ledgers[-1] if self._ledgers else self.begin_session()
 
     @property
+    def speaking(self) -> bool:
+        """Whether the speaker is in the middle of a phrase."""
+        return self.live and self._speaking
+
+    @property
     def span_s(self) -> float | None:
         """The session's ear-voice span as far as it is known."""
         return self._tail.span_s

@@ -33,19 +33,35 @@ class Plan:
     """Wanted, but above the room's session cap."""
 
 
-def desired(routes: Sequence[Routes]) -> dict[BridgeKey, BridgeSpec]:
+Writer = Callable[[str, Sequence[str]], str]
+"""Given a speaker and the languages of their translations, the language of the bridge that writes down their
+own words; ORIGINAL: one that does nothing else."""
+
+
+def first_translation(speaker: str, languages: Sequence[str]) -> str:
+    """The plain choice of a `Writer`, without memory."""
+    return languages[0] if languages else ORIGINAL
+
+
+def desired(routes: Sequence[Routes], writer: Writer = first_translation) -> dict[BridgeKey, BridgeSpec]:
     """One bridge per (speaker, language), shared by all who hear or read it; `routes` in their order.
 
-    The speaker's own words come from the first of the speaker's bridges by language: each
-    translation session can transcribe its input, one per speaker is enough.
+    The speaker's own words come from one of the speaker's translations: their sessions can transcribe what
+    they hear, and one per speaker is enough. A bridge under `ORIGINAL` does it where there is none.
     """
-    own_words = {r.speaker: r.readers for r in routes if r.language == ORIGINAL}
     nobody: frozenset[str] = frozenset()
     specs: dict[BridgeKey, BridgeSpec] = {}
+    languages: dict[str, list[str]] = {}
     for route in routes:
         if route.language != ORIGINAL:
             key = BridgeKey(route.speaker, route.language)
-            specs[key] = BridgeSpec(key, route.listeners, route.readers, own_words.pop(route.speaker, nobody))
+            specs[key] = BridgeSpec(key, route.listeners, route.readers, nobody)
+            languages.setdefault(route.speaker, []).append(route.language)
+    for route in routes:
+        if route.language == ORIGINAL:
+            key = BridgeKey(route.speaker, writer(route.speaker, languages.get(route.speaker, ())))
+            spec = specs.get(key) or BridgeSpec(key, nobody, nobody, nobody)
+            specs[key] = spec._replace(source_readers=route.readers)
     return specs
 
 

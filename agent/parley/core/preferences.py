@@ -8,6 +8,8 @@ from typing import Any
 
 from .language import is_tag, primary
 from .model import AUTO, OFF, ORIGINAL, Preferences
+from .vocabulary import KEYS as VOCABULARY_KEYS
+from .vocabulary import Vocabulary
 
 PREFIX = "parley."
 MAX_SHOWN = 40
@@ -144,34 +146,61 @@ def from_attributes(
 def from_metadata(
     base: Preferences, metadata: str, allowed: Allowed, where: str
 ) -> tuple[Preferences, tuple[Rejection, ...]]:
-    """Defaults from room or dispatch metadata: a JSON object under the key `parley`.
-
-    Metadata that is empty, or JSON without that key, belongs to the application and is not
-    Parley's business. `where` names the source in a rejection.
-    """
-    if not metadata.strip():
-        return base, ()
-    form = 'a JSON object such as {"parley": {"hears": "fr"}}'
-    if len(metadata.encode()) > MAX_METADATA:
-        return base, (Rejection(where, shown(metadata), f"at most {MAX_METADATA} bytes"),)
-    try:
-        parsed = json.loads(metadata)
-    except ValueError:
-        # Only metadata that speaks of Parley can be a mistake in Parley's part of it.
-        return base, (Rejection(where, shown(metadata), form),) if "parley" in metadata else ()
-    except RecursionError:
-        return base, (Rejection(where, shown(metadata), form),)
-    values = parsed.get("parley") if isinstance(parsed, dict) else None
-    if values is None:
-        return base, ()
-    if not isinstance(values, dict):
-        return base, (Rejection(f"{where} parley", shown(values), form),)
+    """Defaults from room or dispatch metadata; `where` names the source in a rejection."""
+    values = read_metadata(metadata, where)
+    if isinstance(values, Rejection):
+        return base, (values,)
     result = base
     refused: list[Rejection] = []
-    for key, value in list(values.items())[:32]:
-        changed = with_value(result, str(key)[:MAX_SHOWN], value, allowed)
+    for key, value in values.items():
+        if key in VOCABULARY_KEYS:
+            continue
+        changed = with_value(result, key, value, allowed)
         if isinstance(changed, Rejection):
             refused.append(replace(changed, key=f"{where} {changed.key}"))
         else:
             result = changed
     return result, tuple(refused)
+
+
+def vocabulary_from_metadata(
+    base: Vocabulary, metadata: str, where: str
+) -> tuple[Vocabulary, tuple[Rejection, ...]]:
+    """The room's vocabulary from its metadata; what cannot be read leaves the one there was."""
+    values = read_metadata(metadata, where)
+    if isinstance(values, Rejection):
+        return base, ()  # said by `from_metadata`
+    result = base
+    refused: list[Rejection] = []
+    for key in sorted(VOCABULARY_KEYS & values.keys()):
+        changed = result.changed(key, values[key])
+        if isinstance(changed, str):
+            refused.append(Rejection(f"{where} {PREFIX}{key}", shown(values[key]), changed))
+        else:
+            result = changed
+    return result, tuple(refused)
+
+
+def read_metadata(metadata: str, where: str) -> dict[str, Any] | Rejection:
+    """The JSON object under the key `parley`, at most 32 members of it.
+
+    Metadata that is empty, or JSON without that key, belongs to the application and is not Parley's business.
+    """
+    if not metadata.strip():
+        return {}
+    form = 'a JSON object such as {"parley": {"hears": "fr"}}'
+    if len(metadata.encode()) > MAX_METADATA:
+        return Rejection(where, shown(metadata), f"at most {MAX_METADATA} bytes")
+    try:
+        parsed = json.loads(metadata)
+    except ValueError:
+        # Only metadata that speaks of Parley can be a mistake in Parley's part of it.
+        return Rejection(where, shown(metadata), form) if "parley" in metadata else {}
+    except RecursionError:
+        return Rejection(where, shown(metadata), form)
+    values = parsed.get("parley") if isinstance(parsed, dict) else None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        return Rejection(f"{where} parley", shown(values), form)
+    return {str(key)[:MAX_SHOWN]: value for key, value in list(values.items())[:32]}

@@ -223,8 +223,9 @@ class Record:
         }
 
     def _estimate_told(self) -> dict[str, Any]:
-        """What the translations were expected to cost with these people, and by how much that was wrong."""
-        metered = sum(u.usd for line, u in self._accounts.lines.items() if line.kind == "translation")
+        """What translations and captions were expected to cost with these people, and how wrong that was."""
+        lines = self._accounts.lines.items()
+        metered = sum(used.usd for line, used in lines if line.kind in ("translation", "captions"))
         estimate = self._estimate
         return {
             "usd": rounded(estimate.usd),
@@ -256,11 +257,16 @@ def _demand(here: Mapping[str, Preferences]) -> Demand:
         own[identity] = {p.hears, p.captions} - {ORIGINAL, OFF}
         wanted.update(own[identity])
     speaking = {identity: primary(p.speaks) for identity, p in here.items() if p.consent}
-    sessions = 0
+    read = Counter(p.captions for p in here.values() if p.captions != OFF)
+    sessions = captions = 0
     for identity, language in speaking.items():
         mine = own[identity]
-        sessions += sum(number > (other in mine) for other, number in wanted.items() if other != language)
-    return Demand(len(speaking), sessions)
+        into = sum(number > (other in mine) for other, number in wanted.items() if other != language)
+        reads = here[identity].captions
+        readers = sum(read[own_words] - (reads == own_words) for own_words in {ORIGINAL, language})
+        sessions += into
+        captions += bool(readers) and not into
+    return Demand(len(speaking), sessions, captions)
 
 
 def _known(language: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from parley.core.accounts import Account, Accounts, Line, payers_of
 from parley.core.estimate import Models
-from parley.core.model import BridgeSpec, Preferences, Roster
+from parley.core.model import ORIGINAL, BridgeSpec, Preferences, Roster
 from parley.core.summary import Record
 from parley.core.usage import BudgetEvent, Tokens
 from parley.metrics import Metrics
@@ -26,6 +26,7 @@ class CostPolicy:
     usd: float | None = None
     usd_per_participant: float | None = None
     translation_model: str = "gpt-realtime-translate"
+    captions_model: str = "gpt-realtime-whisper"
 
 
 class RoomCosts:
@@ -40,11 +41,11 @@ class RoomCosts:
             usd_per_participant=policy.usd_per_participant,
             on_budget=self._on_budget,
         )
-        models = Models(translation=policy.translation_model, prices=metrics.prices)
+        models = Models(policy.translation_model, policy.captions_model, prices=metrics.prices)
         self.record = Record(room, self.accounts, monotonic(), models=models)
         self.notices: Notices = _Remembered(notices, self.record)
         """Says what it is told, and remembers it for the summary."""
-        self._model = policy.translation_model
+        self._policy = policy
         self._metrics = metrics
         self._spent = spent
         self._here: dict[str, Preferences] = {}
@@ -64,7 +65,7 @@ class RoomCosts:
         """Whether something may be started that this participant pays for."""
         return not self.accounts.room.exceeded and identity not in self.accounts.spent_out
 
-    def translation(self, spec: Callable[[], BridgeSpec], payer: Callable[[str], str]) -> Account:
+    def bridge(self, spec: Callable[[], BridgeSpec], payer: Callable[[str], str]) -> Account:
         """Opens the account of one session of a bridge; `spec`: whom it is for, at that moment."""
         key = spec().key
 
@@ -72,7 +73,10 @@ class RoomCosts:
             now = spec()
             return frozenset(map(payer, payers_of(now.listeners, now.readers, now.source_readers)))
 
-        return self.accounts.open(Line("translation", key.speaker, key.language), self._model, payers)
+        captions = key.language == ORIGINAL
+        model = self._policy.captions_model if captions else self._policy.translation_model
+        line = Line("captions" if captions else "translation", key.speaker, key.language)
+        return self.accounts.open(line, model, payers)
 
     def agent(self, beside: str, language: str, model: str, transcriber: str | None) -> "AgentAccounts":
         """Opens the accounts of one voice agent."""
@@ -81,7 +85,9 @@ class RoomCosts:
     def state(self, own: Callable[[str], bool]) -> dict[str, Any]:
         """The cost as `parley.state` tells it; `own`: whose agents the asker may know about."""
         return self.accounts.view(
-            lambda line: line.kind == "translation" or (line.speaker is not None and own(line.speaker))
+            lambda line: (
+                line.kind in ("translation", "captions") or (line.speaker is not None and own(line.speaker))
+            )
         )
 
     async def leave(self, leave: Leave) -> None:

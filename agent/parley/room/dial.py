@@ -6,9 +6,10 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 
-from livekit.plugins.openai_realtime.connection import Connection, connect
-from livekit.plugins.openai_realtime.events import TranslationEvent
-from livekit.plugins.openai_realtime.options import ConnectOptions, TranslationOptions
+from livekit.plugins.openai_realtime.connection import Connection, TranscriptionConnection, connect
+from livekit.plugins.openai_realtime.events import ErrorReported, TranscriptionEvent, TranslationEvent
+from livekit.plugins.openai_realtime.options import ConnectOptions, TranscriptionOptions, TranslationOptions
+from livekit.plugins.openai_realtime.transcription import TranscriptionProtocol
 from livekit.plugins.openai_realtime.translation import TranslationProtocol
 
 
@@ -29,8 +30,22 @@ class OpenSession:
         return self._connection
 
 
+class OpenTranscription:
+    """A `TranscriptionConnection` as the bridges see it."""
+
+    def __init__(self, connection: TranscriptionConnection) -> None:
+        self._connection = connection
+        self.lifetime_s = connection.expires_at - time.time()
+        self.append = connection.append
+        self.commit = connection.commit
+        self.close = connection.close
+
+    def __aiter__(self) -> AsyncIterator[TranscriptionEvent | ErrorReported]:
+        return self._connection
+
+
 class Dialler:
-    """Opens translation sessions over one HTTP session per room."""
+    """Opens sessions over one HTTP session per room."""
 
     def __init__(self, options: ConnectOptions, http: aiohttp.ClientSession) -> None:
         self._options = options
@@ -41,3 +56,9 @@ class Dialler:
         """Connects and configures; raises the plugin's RealtimeError."""
         async with connect(TranslationProtocol(options), self._options, http=self._http) as connection:
             yield OpenSession(connection)
+
+    @asynccontextmanager
+    async def listen(self, options: TranscriptionOptions) -> AsyncIterator[OpenTranscription]:
+        """The same for a transcription session."""
+        async with connect(TranscriptionProtocol(options), self._options, http=self._http) as connection:
+            yield OpenTranscription(connection)

@@ -8,10 +8,10 @@ from time import monotonic
 from typing import Any
 
 from livekit import rtc
-from parley.bridges.translation import TranslationBridge
-from parley.core.model import Roster
+from parley.core.model import ORIGINAL, Roster
 from parley.core.policy import Buckets
 from parley.core.wishes import told
+from parley.ports import Bridge
 from parley.voice.agent import VoiceAgent
 from parley.voice.hybrid import HybridAgent
 from parley.voice.prompts import exactly
@@ -193,27 +193,31 @@ class Requests:
 
 def state_of(
     roster: Roster,
-    bridges: Iterable[TranslationBridge],
+    bridges: Iterable[Bridge],
     agents: list[dict[str, object]],
     tracks: str,
     cost: dict[str, Any],
 ) -> dict[str, Any]:
     """A room as `parley.state` tells it; `tracks` is the worker's attribute `parley.tracks`."""
     people = {p.identity: told(p.preferences) for p in roster.values() if p.is_person}
-    translations = [
-        {
-            "speaker": bridge.spec.key.speaker,
-            "language": bridge.spec.key.language,
-            "listeners": sorted(bridge.spec.listeners),
-            "readers": sorted((bridge.spec.readers | bridge.spec.source_readers) & roster.keys()),
+    translations = []
+    captions = []
+    for bridge in bridges:
+        key, spec = bridge.spec.key, bridge.spec
+        told_of = {
+            "speaker": key.speaker,
+            "readers": sorted((spec.readers | spec.source_readers) & roster.keys()),
             "usd": round(bridge.usd, 6),
-            "lag_s": round(bridge.lag_s, 1),
         }
-        for bridge in bridges
-    ]
+        if key.language == ORIGINAL:
+            captions.append(told_of)
+        else:
+            more = {"language": key.language, "listeners": sorted(spec.listeners)}
+            translations.append({**told_of, **more, "lag_s": round(bridge.lag_s, 1)})
     return {
         "people": people,
         "translations": translations,
+        "captions": captions,
         "agents": agents,
         "tracks": json.loads(tracks),
         "usd": cost["usd"],

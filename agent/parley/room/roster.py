@@ -8,7 +8,16 @@ from typing import Any
 from livekit import rtc
 from parley.core.model import Kind, Participant, Preferences
 from parley.core.policy import Bucket
-from parley.core.preferences import KEYS, PREFIX, Allowed, Rejection, from_attributes, from_metadata
+from parley.core.preferences import (
+    KEYS,
+    PREFIX,
+    Allowed,
+    Rejection,
+    from_attributes,
+    from_metadata,
+    vocabulary_from_metadata,
+)
+from parley.core.vocabulary import Vocabulary
 from parley.core.wishes import Request, Wishes
 
 _KINDS: Mapping[int, Kind] = {
@@ -58,17 +67,23 @@ class People:
         dispatch_metadata: str,
         on_rejected: OnRejected,
         later: Later | None = None,
+        vocabulary: Vocabulary | None = None,
     ) -> None:
         """`later` None: a flood of changes is followed change by change."""
         self.allowed = allowed
         self._on_rejected = on_rejected
         self._later = later
         self._dispatch, refused = from_metadata(defaults, dispatch_metadata, allowed, "dispatch metadata")
+        self._vocabulary, unread = vocabulary_from_metadata(
+            vocabulary or Vocabulary(), dispatch_metadata, "dispatch metadata"
+        )
+        self.vocabulary = self._vocabulary
+        """What is spoken of in this room."""
         self._room = self._dispatch
         self._room_metadata: str | None = None
         self._known: dict[str, _Known] = {}
         self.roster: dict[str, Participant] = {}
-        self._dispatch_refused = refused
+        self._dispatch_refused = (*refused, *unread)
 
     def set_room_metadata(self, metadata: str) -> bool:
         """Takes the room's defaults; returns whether everybody must be looked at again."""
@@ -83,7 +98,8 @@ class People:
         # What cannot be read at all leaves the old defaults in force.
         whole = any(rejection.key in ("room metadata", "room metadata parley") for rejection in refused)
         self._room = before if whole else values
-        for rejection in refused:
+        self.vocabulary, unread = vocabulary_from_metadata(self._vocabulary, metadata, "room metadata")
+        for rejection in (*refused, *unread):
             key = rejection.key.rpartition(PREFIX)[2]
             if key in KEYS and not whole:
                 self._room = replace(self._room, **{key: getattr(before, key)})

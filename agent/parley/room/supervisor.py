@@ -12,17 +12,20 @@ import aiohttp
 
 from livekit import rtc
 from parley.access import Access
-from parley.bridges.translation import BridgePolicy, Surroundings
+from parley.bridges.captions import CaptionsPolicy
+from parley.bridges.translation import BridgePolicy
 from parley.core.model import BridgeKey, BridgeSpec, Preferences
 from parley.core.planning import desired
 from parley.core.preferences import Allowed, Rejection
 from parley.core.routing import routes
+from parley.core.vocabulary import Vocabulary
 from parley.media.gate import GatePolicy
 from parley.metrics import Metrics
 from parley.ports import Dial, Notices
 
 from .agents import AgentPolicy, HangUp, RoomAgents
 from .blip import Blip
+from .bridge_maker import BridgeMaker
 from .changes import ROOM, Changes
 from .consecutive import RoomTurns
 from .costs import CostPolicy, Leave, RoomCosts
@@ -64,8 +67,11 @@ class RoomPolicy:
     sessions: int
     sessions_each: int | None = None
     """Sessions of one participant, as speaker and as listener; None: only the room's limit holds."""
+    captions: CaptionsPolicy = field(default_factory=CaptionsPolicy)
     hosts: tuple[str, ...] = ()
     """Who may set preferences of others, `*` for everybody."""
+    vocabulary: Vocabulary = field(default_factory=Vocabulary)
+    """What is spoken of in the rooms."""
     layout: LayoutPolicy = field(default_factory=LayoutPolicy)
     costs: CostPolicy = field(default_factory=CostPolicy)
     agents: AgentPolicy | None = None
@@ -104,14 +110,19 @@ class RoomSupervisor:
         self._succession = Succession(room)
         self._player = Player(metrics)
         self._people = People(
-            policy.defaults, policy.allowed, dispatch_metadata, self._rejected, self._look_again
+            policy.defaults,
+            policy.allowed,
+            dispatch_metadata,
+            self._rejected,
+            self._look_again,
+            policy.vocabulary,
         )
         estate = Estate(room, self._people, self._costs.accounts, self._succession, self._set, self._spawn)
         self._setting = SetPreferences(
             room, self._people, policy.hosts, self._set, lambda: self._standby, estate.pass_on
         )
         access = access or Access()
-        self._reading = Reading(room, self._text, lambda: self._people.roster, lambda: self._agents)
+        self._reading = Reading(room, self._text, self._people, lambda: self._agents)
         self._described = "{}"
         self._standby = True
         self._leaving = asyncio.Event()
@@ -130,19 +141,12 @@ class RoomSupervisor:
                 lambda attributes: room.local_participant.set_attributes(attributes),
             )
         self._translations = RoomTranslations(
-            policy.bridge,
             SessionLimits(policy.sessions, policy.sessions_each),
             lambda: self._people.roster,
             self._reading.captions,
-            lambda text: Surroundings(
-                dial,
-                text,
-                self._notices,
-                metrics,
-                access,
-                lambda spec: self._costs.translation(spec, self._payer),
-                self._costs.record.span,
-                self._changes.add,
+            BridgeMaker(
+                *(policy.bridge, policy.captions, dial, self._notices, metrics, access),
+                *(self._costs, self._payer, self._reading.hints, self._changes.add),
             ),
             self._layout,
             self._notices,
@@ -300,7 +304,7 @@ class RoomSupervisor:
     def _wanted(self) -> dict[BridgeKey, BridgeSpec]:
         readers = self._agents.readers if self._agents is not None else {}
         found = routes(self._people.roster, readers, lambda who: self._costs.affords(self._payer(who)))
-        return self._takeover.held(desired(found))
+        return self._takeover.held(desired(found, self._translations.writer))
 
     def _payer(self, reader: str) -> str:
         return reader if self._agents is None else self._agents.payer(reader)

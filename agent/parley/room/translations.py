@@ -2,16 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from time import monotonic
 
 from livekit.rtc.participant import PublishTrackError
 
-from parley.bridges.translation import BridgePolicy, Surroundings, TranslationBridge
 from parley.core.model import BridgeKey, BridgeSpec, Roster
+from parley.core.own_words import OwnWords
 from parley.core.planning import Refusal, limited, plan
 from parley.metrics import Metrics
-from parley.ports import Notices, TextOut
+from parley.ports import Bridge, Notices, TextOut
 
 from .changes import Changes
 from .consecutive import RoomTurns
@@ -23,9 +24,13 @@ logger = logging.getLogger("parley.room")
 RESTART_S = 1.0
 """How long a bridge that failed, or a track that could not be published, is left before the next try."""
 
-NewCaptions = Callable[[BridgeKey, Callable[[], TranslationBridge]], TextOut]
+LOOK_S = 0.05
+"""How often it is looked whether a phrase is over, while somebody's own words are to change hands."""
+
+NewCaptions = Callable[[BridgeKey, Callable[[], Bridge]], TextOut]
 """Makes the captions of a bridge, which may be made after them."""
-NewSurroundings = Callable[[TextOut], Surroundings]
+NewBridge = Callable[[BridgeSpec, TextOut], Bridge]
+"""Makes a bridge that does nothing yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,7 @@ class SessionLimits:
 class Running:
     """A bridge and what belongs to it."""
 
-    bridge: TranslationBridge
+    bridge: Bridge
     output: Output | None = None
     task: "asyncio.Task[None] | None" = field(default=None, repr=False)
 
@@ -57,11 +62,10 @@ class RoomTranslations:
 
     def __init__(
         self,
-        policy: BridgePolicy,
         limits: SessionLimits,
         roster: Callable[[], Roster],
         captions: NewCaptions,
-        around: NewSurroundings,
+        bridge: NewBridge,
         layout: Layout,
         notices: Notices,
         metrics: Metrics,
@@ -70,11 +74,10 @@ class RoomTranslations:
         spawn: Spawn,
         turns: RoomTurns | None = None,
     ) -> None:
-        self._policy = policy
         self._limits = limits
         self._roster = roster
         self._captions = captions
-        self._around = around
+        self._new_bridge = bridge
         self._layout = layout
         self._notices = notices
         self._metrics = metrics
@@ -87,6 +90,8 @@ class RoomTranslations:
         self._starting: list[BridgeKey] = []
         self._refused: tuple[Refusal | BridgeKey, ...] = ()
         self._ended_usd = 0.0
+        self._own_words = OwnWords()
+        self._looking: asyncio.TimerHandle | None = None
         self._leaving = False
 
     @property
@@ -95,7 +100,7 @@ class RoomTranslations:
         return [*self._running.values(), *self._finishing]
 
     @property
-    def bridges(self) -> list[TranslationBridge]:
+    def bridges(self) -> list[Bridge]:
         """Those that are wanted."""
         return [running.bridge for running in self._running.values()]
 
@@ -140,8 +145,16 @@ class RoomTranslations:
         working = {r.output for r in self._running.values() if r.task is not None and not r.bridge.failing}
         return [track for track in self.listeners if track[0] in working]
 
+    def writer(self, speaker: str, languages: Sequence[str]) -> str:
+        """The language of the bridge that writes down what a speaker says in their own words."""
+        language = self._own_words.writer(speaker, languages, self._speaking, monotonic())
+        if self._own_words.switching and self._looking is None:
+            self._looking = asyncio.get_running_loop().call_later(LOOK_S, self._look)
+        return language
+
     async def prepare(self, wanted: dict[BridgeKey, BridgeSpec]) -> None:
         """Stops what nobody wants, changes what runs, and publishes the tracks of what is to start."""
+        self._own_words.keep({spec.key.speaker for spec in wanted.values() if spec.source_readers})
         specs = {key: running.spec for key, running in self._running.items()}
         above: tuple[Refusal, ...] = ()
         if self._limits.each is not None:
@@ -199,10 +212,23 @@ class RoomTranslations:
             if running.task is not None:
                 running.task.cancel()
 
-    def _bridge(self, spec: BridgeSpec) -> TranslationBridge:
+    def _bridge(self, spec: BridgeSpec) -> Bridge:
         captions = self._captions(spec.key, lambda: bridge)
-        bridge = TranslationBridge(spec, self._policy, self._around(captions), None)
+        bridge = self._new_bridge(spec, captions)
         return bridge
+
+    def _speaking(self, key: BridgeKey) -> bool:
+        running = self._running.get(key)
+        return running is not None and running.bridge.speaking
+
+    def _look(self) -> None:
+        """Looks at the room again when one whose words are to change hands has paused."""
+        self._looking = None
+        if self._leaving or not self._own_words.switching:
+            return
+        if self._own_words.due(self._speaking, monotonic()):
+            self._changes.add()
+        self._looking = asyncio.get_running_loop().call_later(LOOK_S, self._look)
 
     def _stop(self, key: BridgeKey) -> None:
         """Nobody wants it any more, or its speaker has gone: what was said still comes out."""

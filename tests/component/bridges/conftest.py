@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from parley.access import Access
-from parley.bridges.translation import BridgePolicy, Surroundings, TranslationBridge
+from parley.bridges.surroundings import Surroundings
+from parley.bridges.translation import BridgePolicy, TranslationBridge
 from parley.core.accounts import Account, Accounts, Line
 from parley.core.framing import BYTES_PER_S
 from parley.core.model import BridgeKey, BridgeSpec
@@ -58,7 +59,6 @@ class Rig:
             spec,
             policy or BridgePolicy("gpt-realtime-translate", "gpt-realtime-whisper"),
             Surroundings(
-                dial,
                 self.text,
                 self.notices,
                 self.metrics,
@@ -66,6 +66,7 @@ class Rig:
                 self._account,
                 lambda language, span_s: self.spans.append((language, span_s)),
             ),
+            dial,
             self.audio,
         )
         self.said: list[int] = []
@@ -124,7 +125,15 @@ def virtual_time(monkeypatch: pytest.MonkeyPatch) -> None:
     def now() -> float:
         return asyncio.get_running_loop().time()
 
-    for module in ("access", "bridges.leg", "bridges.translation", "bridges.voice"):
+    for module in (
+        "access",
+        "bridges.captions",
+        "bridges.ear",
+        "bridges.leg",
+        "bridges.translating",
+        "bridges.translation",
+        "bridges.voice",
+    ):
         monkeypatch.setattr(f"parley.{module}.monotonic", now)
 
 

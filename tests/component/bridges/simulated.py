@@ -1,24 +1,26 @@
-"""The simulator's translation sessions behind a bridge's dial, on the loop's clock, with faults; no socket.
+"""The simulator's sessions behind a bridge's dial, on the loop's clock, with faults; no socket.
 
 The plugin's own protocol reads what they say, so that the only thing missing is the network.
 """
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
 import numpy as np
 
 from livekit.plugins.openai_realtime.errors import ConnectError, ConnectionLost, RealtimeError
-from livekit.plugins.openai_realtime.events import TranslationEvent
-from livekit.plugins.openai_realtime.options import TranslationOptions
+from livekit.plugins.openai_realtime.options import TranscriptionOptions, TranslationOptions
 from livekit.plugins.openai_realtime.session_protocol import State
+from livekit.plugins.openai_realtime.transcription import TranscriptionProtocol
 from livekit.plugins.openai_realtime.translation import TranslationProtocol
 from parley.simulator import SimulatorOptions
 from parley.simulator.records import SessionRecord
+from parley.simulator.transcription import TranscriptionSession
 from parley.simulator.translation import TranslationSession
 
 RATE_HZ = 24_000
@@ -32,17 +34,16 @@ def now() -> float:
 
 
 class SimulatedSession:
-    """One session. Implements `parley.ports.Session`."""
+    """One session of either kind. Implements `parley.ports.Session` and `parley.ports.Listening`."""
 
-    def __init__(self, api: "SimulatedApi", options: TranslationOptions, number: int) -> None:
+    def __init__(self, api: "SimulatedApi", record: SessionRecord, server: Any, client: Any) -> None:
         self.lifetime_s = api.options.session_lifetime_s
         self.stalled_until = 0.0
         self.ended_at: float | None = None
-        record = SessionRecord(f"sess_{number}", "translation", options.model, now())
         self.record = record
-        self._server = TranslationSession(record, api.options, now(), 0.0)
-        self._client = TranslationProtocol(options)
-        self._events: list[TranslationEvent] = []
+        self._server = server
+        self._client = client
+        self._events: list[Any] = []
         self._lost: RealtimeError | None = None
         self._wake = asyncio.Event()
         self._inbox: list[str] = []
@@ -72,13 +73,19 @@ class SimulatedSession:
         self._flush()
         await asyncio.sleep(0)
 
+    async def commit(self, event_id: str) -> None:
+        await asyncio.sleep(0)
+        self._require()
+        self._client.commit(event_id)
+        self._flush()
+
     async def close(self) -> None:
         self._require()
         self._client.close()
         self._flush()
         await asyncio.sleep(0)
 
-    async def __aiter__(self) -> AsyncIterator[TranslationEvent]:
+    async def __aiter__(self) -> AsyncIterator[Any]:
         while True:
             if self._lost is not None:
                 raise self._lost
@@ -137,13 +144,34 @@ class SimulatedApi:
     open: list[SimulatedSession] = field(default_factory=list)
     _numbers: "count[int]" = field(default_factory=count)
 
+    def __call__(self, options: TranslationOptions) -> AbstractAsyncContextManager[SimulatedSession]:
+        def opened() -> SimulatedSession:
+            record = self._record("translation", options.model)
+            server = TranslationSession(record, self.options, now(), 0.0)
+            return SimulatedSession(self, record, server, TranslationProtocol(options))
+
+        return self._open(opened)
+
+    def listen(self, options: TranscriptionOptions) -> AbstractAsyncContextManager[SimulatedSession]:
+        """A transcription session."""
+
+        def opened() -> SimulatedSession:
+            record = self._record("transcription", options.model)
+            server = TranscriptionSession(record, self.options, now(), 0.0)
+            return SimulatedSession(self, record, server, TranscriptionProtocol(options))
+
+        return self._open(opened)
+
+    def _record(self, kind: Any, model: str) -> SessionRecord:
+        return SessionRecord(f"sess_{next(self._numbers)}", kind, model, now())
+
     @asynccontextmanager
-    async def __call__(self, options: TranslationOptions) -> AsyncIterator[SimulatedSession]:
+    async def _open(self, opened: Callable[[], SimulatedSession]) -> AsyncIterator[SimulatedSession]:
         self.attempts += 1
         await asyncio.sleep(self.connect_s)
         if now() < self.down_until:
             raise ConnectError("the server is overloaded", status=503)
-        session = SimulatedSession(self, options, next(self._numbers))
+        session = opened()
         self.sessions.append(session)
         self.open.append(session)
         try:

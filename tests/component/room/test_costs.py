@@ -50,7 +50,7 @@ class Stage:
 
 def test_a_spent_room_is_told_ends_everything_and_routes_nothing() -> None:
     stage = Stage(usd=0.05)
-    account = stage.costs.translation(lambda: spec("bob"), own)
+    account = stage.costs.bridge(lambda: spec("bob"), own)
     frames = 0
     while account.spend(0.2):
         frames += 1
@@ -62,7 +62,7 @@ def test_a_spent_room_is_told_ends_everything_and_routes_nothing() -> None:
 
 def test_a_participant_who_has_spent_theirs_is_told_and_the_others_are_served_on() -> None:
     stage = Stage(usd_per_participant=FRAME_USD * 2)
-    account = stage.costs.translation(lambda: spec("bob"), own)
+    account = stage.costs.bridge(lambda: spec("bob"), own)
     while account.spend(0.2):
         pass
     assert [(n.event, n.speaker) for n in stage.told] == [("budget.exceeded", "bob")]
@@ -73,7 +73,7 @@ def test_a_participant_who_has_spent_theirs_is_told_and_the_others_are_served_on
 
 def test_what_an_agent_reads_is_paid_by_whom_it_serves() -> None:
     stage = Stage()
-    account = stage.costs.translation(lambda: spec("bob", readers=("bob", "\0of cara")), own)
+    account = stage.costs.bridge(lambda: spec("bob", readers=("bob", "\0of cara")), own)
     account.spend(6.0)
     assert stage.costs.accounts.usd_of("bob") == stage.costs.accounts.usd_of("cara") == pytest.approx(0.0017)
 

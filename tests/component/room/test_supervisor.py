@@ -14,7 +14,7 @@ from livekit import rtc
 from parley import __version__
 from parley.core.accounts import Line
 from parley.metrics import Metrics
-from parley.room import translations
+from parley.room import bridge_maker, translations
 from parley.room.costs import CostPolicy
 from parley.room.supervisor import RoomSupervisor
 from parley.testing import ScriptedDial
@@ -329,7 +329,7 @@ async def test_a_bridge_that_crashes_takes_nothing_else_along(
 ) -> None:
     monkeypatch.setattr(translations, "RESTART_S", 0.01)
     crashes = 0
-    run = translations.TranslationBridge.run
+    run = bridge_maker.TranslationBridge.run
 
     async def crash_once(self: Any) -> None:
         nonlocal crashes
@@ -338,7 +338,7 @@ async def test_a_bridge_that_crashes_takes_nothing_else_along(
             raise ZeroDivisionError("oops")
         await run(self)
 
-    monkeypatch.setattr(translations.TranslationBridge, "run", crash_once)
+    monkeypatch.setattr(bridge_maker.TranslationBridge, "run", crash_once)
     room.join(ana())
     room.join(ben(speaks="de"))
     room.join(FakeParticipant("cat", {"parley.hears": "fr", "parley.speaks": "fr"}))

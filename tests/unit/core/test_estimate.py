@@ -116,6 +116,14 @@ def test_a_room_that_changes_is_estimated_stretch_by_stretch() -> None:
     assert running.always_on_usd == pytest.approx((12 + 2) * 10 * 0.034)
 
 
+def test_captions_of_those_who_are_not_translated_are_part_of_the_estimate() -> None:
+    running = Running()
+    running.passed(Demand(speakers=4, sessions=0, captions=2), 600)
+    half = captions_only(Demand(4, 0), 10, TALK, MODELS).usd / 2
+    assert running.usd == pytest.approx(half)
+    assert running.always_on_usd == pytest.approx(2 * 10 * 0.017)
+
+
 # Voice agents
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import pytest
 
 from parley.core import planning
-from parley.core.model import BridgeKey, BridgeSpec
+from parley.core.model import ORIGINAL, BridgeKey, BridgeSpec
 from parley.core.planning import Plan, Refusal, limited, plan
 from unit.core.pairs import Route, together
 
@@ -52,7 +52,16 @@ def test_own_words_come_from_one_bridge_per_speaker() -> None:
     assert {key: set(s.source_readers) for key, s in wanted.items()} == {
         BridgeKey("a", "de"): {"d"},
         BridgeKey("a", "fr"): set(),
+        BridgeKey("b", ORIGINAL): {"d"},
     }
+
+
+def test_own_words_come_from_the_bridge_that_has_the_task_even_if_nobody_else_wants_it() -> None:
+    found = [audio("a", "b", "fr"), text("a", "d", "original")]
+    kept = planning.desired(together(found), lambda speaker, languages: "de")
+    assert kept[BridgeKey("a", "de")].source_readers == {"d"}
+    assert not kept[BridgeKey("a", "de")].listeners
+    assert not kept[BridgeKey("a", "fr")].source_readers
 
 
 def test_nothing_wanted_is_nothing_run() -> None:

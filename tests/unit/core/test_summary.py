@@ -16,6 +16,7 @@ MODEL = "gpt-realtime-translate"
 ENGLISH = Preferences(speaks="en", hears="en")
 FRENCH = Preferences(speaks="fr", hears="fr")
 GERMAN = Preferences(speaks="de", hears="de", captions="de")
+READING = Preferences(speaks="en", captions="original")
 DECLINED = Preferences(speaks="de", hears="de", consent=False)
 
 
@@ -136,29 +137,37 @@ def test_the_estimate_is_of_the_people_who_were_there_for_as_long_as_they_were()
 
 
 @pytest.mark.parametrize(
-    ("people", "sessions"),
+    ("people", "sessions", "captions"),
     [
-        ([ENGLISH], 0),
-        ([ENGLISH, ENGLISH], 0),
-        ([ENGLISH, FRENCH], 2),
-        ([ENGLISH, FRENCH, GERMAN], 6),
-        ([ENGLISH, DECLINED], 1),
-        ([Preferences(), FRENCH], 1),
-        ([Preferences(hears="fr"), Preferences(hears="fr")], 2),
-        ([Preferences(hears="fr"), Preferences()], 1),
-        ([Preferences(speaks="pt-BR", hears="pt"), Preferences(speaks="pt", hears="pt")], 0),
-        ([Preferences(speaks="en", captions="fr"), Preferences(speaks="en", captions="original")], 1),
+        ([ENGLISH], 0, 0),
+        ([ENGLISH, ENGLISH], 0, 0),
+        ([ENGLISH, FRENCH], 2, 0),
+        ([ENGLISH, FRENCH, GERMAN], 6, 0),
+        ([ENGLISH, DECLINED], 1, 0),
+        ([Preferences(), FRENCH], 1, 0),
+        ([Preferences(hears="fr"), Preferences(hears="fr")], 2, 0),
+        ([Preferences(hears="fr"), Preferences()], 1, 0),
+        ([Preferences(speaks="pt-BR", hears="pt"), Preferences(speaks="pt", hears="pt")], 0, 0),
+        ([Preferences(speaks="en", captions="fr"), Preferences(speaks="en", captions="original")], 1, 1),
+        ([READING, READING, Preferences()], 0, 3),
+        ([READING], 0, 0),
+        ([READING, Preferences(speaks="en", captions="en"), Preferences(consent=False)], 0, 2),
+        ([READING, FRENCH, Preferences()], 2, 1),
     ],
 )
-def test_what_people_ask_for_is_what_the_routes_would_be(people: list[Preferences], sessions: int) -> None:
+def test_what_people_ask_for_is_what_the_routes_would_be(
+    people: list[Preferences], sessions: int, captions: int
+) -> None:
     from parley.core.model import Participant
     from parley.core.planning import desired
     from parley.core.routing import routes
 
     here = {f"p{i}": preferences for i, preferences in enumerate(people)}
     roster = {identity: Participant(identity, preferences=p) for identity, p in here.items()}
-    translations = [key for key in desired(routes(roster)) if key.language != "original"]
-    assert summaries._demand(here).sessions == sessions == len(translations)
+    wanted = list(desired(routes(roster)))
+    demand = summaries._demand(here)
+    assert demand.sessions == sessions == sum(key.language != "original" for key in wanted)
+    assert demand.captions == captions == sum(key.language == "original" for key in wanted)
 
 
 # Bounds

@@ -5,9 +5,9 @@ how its conversation outlives connections, and its sessions tell their turns as 
 
 `TranslationModel` is for `TranslationSession`, and `STT` is speech to text for whatever takes one.
 
-Below them, without LiveKit's classes: `connect` gives an `OpenSession` over a WebSocket, `TranslationProtocol`
-and `TranscriptionProtocol` are the sessions themselves, without any I/O, and `Transcriber` is what of
-somebody's speech is sent and known, across sessions.
+Below them, without LiveKit's classes: `connect` gives an `OpenSession` over a WebSocket,
+`TranslationProtocol` and `TranscriptionProtocol` are the sessions themselves, without any I/O, and
+`Transcriber` is what of somebody's speech is sent and known, across sessions.
 """
 
 from livekit.agents import Plugin

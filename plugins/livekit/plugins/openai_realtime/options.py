@@ -92,6 +92,16 @@ class TranslationOptions:
         _check_noise_reduction(self.noise_reduction)
 
 
+def takes_prompt(model: str) -> bool:
+    """Whether a transcription model takes a text that guides it."""
+    return model not in _NO_PROMPT
+
+
+def takes_keywords(model: str) -> bool:
+    """Whether a transcription model takes words to expect."""
+    return model in _TAKE_KEYWORDS
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TranscriptionOptions:
     """What one transcription session is asked to do. Raises ValueError, naming the field."""

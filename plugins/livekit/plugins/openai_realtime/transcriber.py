@@ -156,6 +156,15 @@ class Transcriber:
         self._close(self._open)
         return True
 
+    def give_up(self, reason: RealtimeError) -> list[Line]:
+        """Send nothing of what is kept, ever. Returns the final lines: what is known of it."""
+        self.end()
+        for spoken in self._spoken:
+            if spoken.text is None:
+                self.dropped_s += spoken.drop(len(spoken.pcm)) / BYTES_PER_S
+                spoken.finish("", error=reason)
+        return self._finals()
+
     def begin(self) -> Leg:
         """A connection is open: it gets everything that no other one has begun."""
         self._feeding = Leg(self)

@@ -1,0 +1,335 @@
+"""The captions bridge: what one speaker says, written down in their own words.
+
+hear ──▶ Transcriber ──take──▶ Ear ──append, commit──▶ session     (an utterance is committed at a pause; the
+              │                 │                                   next session takes over between two)
+              ◀─────events──────┘
+              └──lines──▶ TextOut
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from time import monotonic
+
+from livekit.plugins.openai_realtime.errors import RealtimeError
+from livekit.plugins.openai_realtime.events import ErrorReported
+from livekit.plugins.openai_realtime.options import TranscriptionOptions
+from livekit.plugins.openai_realtime.spoken import Line
+from livekit.plugins.openai_realtime.transcriber import Append, Commit, Transcriber, TranscriberPolicy
+from parley.core.framing import seconds
+from parley.core.model import BridgeSpec
+from parley.core.retry import RetryPolicy
+from parley.core.transcript import Segment
+from parley.ports import AudioOut, Listening
+
+from .ear import KIND, Ear, Heard
+from .health import STABLE_S, Health, pass_on_cancellation, realtime, reason_of
+from .surroundings import Surroundings
+
+TICK_S = 0.1
+"""How often time is looked at while an utterance lives, or a handover is under way."""
+MISSING_S = 0.3
+"""A microphone that delivers nothing for this long within a phrase counts as silent."""
+
+Hints = Callable[[TranscriptionOptions, str], TranscriptionOptions]
+"""Tells a session what is known of a speaker, given by identity."""
+Listen = Callable[[TranscriptionOptions], AbstractAsyncContextManager[Listening]]
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionsPolicy:
+    """What a captions bridge is told by the settings."""
+
+    session: TranscriptionOptions = field(default_factory=TranscriptionOptions)
+    """What every session is asked to do."""
+    idle_s: float = 60.0
+    rotate_s: float = 60.0
+    """When less than this is left of a session, or a quarter of its life, the next one is opened."""
+    last_s: float = 5.0
+    """When less than this is left, or a twentieth, it is fed no more although there is no other."""
+    answer_s: float = 10.0
+    """How long a session that owes words may say nothing."""
+    utterances: TranscriberPolicy = field(default_factory=TranscriberPolicy)
+    retry: RetryPolicy = field(default_factory=lambda: RetryPolicy(most_s=2.0))
+    """For a bridge alone; the breaker spares an API that is failing for all."""
+
+
+class CaptionsBridge:
+    """`hear` feeds it, `run` works until `finish` was called and all that was said is written down."""
+
+    def __init__(
+        self,
+        spec: BridgeSpec,
+        policy: CaptionsPolicy,
+        around: Surroundings,
+        listen: Listen,
+        hints: Hints,
+    ) -> None:
+        self.spec = spec
+        self.audio: AudioOut | None = None
+        self.lag_s = 0.0
+        self.usd = 0.0
+        self._policy = policy
+        self._around = around
+        self._listen = listen
+        self._hints = hints
+        self._words = Transcriber(policy.utterances, prefix=f"s-{random.randrange(1 << 32):08x}-")
+        buffer_s = policy.utterances.kept_s
+        self._health = Health(KIND, spec.key, policy.retry, buffer_s, "captions go on", around)
+        self._wake = asyncio.Event()
+        self._ears: list[Ear] = []
+        """Those that were fed and may still owe words, oldest first; the last gets what is said now."""
+        self._next: Ear | None = None
+        self._next_at = 0.0
+        self._refusals = 0
+        self._speaking = False
+        self._heard_at = 0.0
+        self._quiet_since = 0.0
+        self._finishing = False
+
+    @property
+    def live(self) -> bool:
+        """Whether an utterance, or its last words, are being worked on."""
+        return self._words.live or self._words.owed > 0
+
+    @property
+    def speaking(self) -> bool:
+        """Whether the speaker is in the middle of a phrase."""
+        return self._speaking
+
+    @property
+    def failing(self) -> bool:
+        """Whether the room was told that the session failed, and not yet that it works again."""
+        return self._health.failing
+
+    @property
+    def waiting_s(self) -> float:
+        """Seconds of audio that wait for a session."""
+        return self._words.waiting_s
+
+    def hear(
+        self, pcm: bytes, at: float, speaking: bool, pre_roll: Sequence[bytes], voiced_s: float = 0.0
+    ) -> None:
+        """What the speaker's microphone delivered. Called on the loop; never blocks."""
+        if self._finishing:
+            return
+        self._speaking, self._heard_at = speaking, at
+        if self._words.hear(pcm, at, speaking, pre_roll):
+            self._wake_all()
+
+    def change(self, spec: BridgeSpec) -> None:
+        """Other readers."""
+        self.spec = spec
+
+    def finish(self) -> None:
+        """No more audio is taken; `run` returns when the rest is written down."""
+        if not self._finishing:
+            self._finishing = True
+            self._speaking = False
+            self._words.end()
+            self._wake_all()
+
+    async def run(self) -> None:
+        """Works until finished. Cancelling it closes the session at once: words are lost."""
+        while True:
+            if not self._words.waiting_s:
+                if self._finishing:
+                    break
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            lost: RealtimeError | None = None
+            try:
+                await self._serve()
+            except* RealtimeError as group:
+                lost = realtime(group)
+            if lost is not None:
+                pass_on_cancellation()
+                await self._failed(lost)
+        self._health.dropped(self._words.dropped_s)
+
+    # Sessions
+
+    async def _serve(self) -> None:
+        """Sessions that hand over to each other, until nobody speaks. Raises what ended one."""
+        buffer_s = self._policy.utterances.kept_s
+        async with (
+            self._around.access.stream(buffer_s, self._health.waits),
+            asyncio.TaskGroup() as group,
+        ):
+            ear: Ear | None = self._start(group)
+            self._quiet_since = monotonic()
+            while ear is not None:
+                await ear.until_open()
+                self._health.recovered(self._words.dropped_s)
+                ear.share = self._words.begin()
+                ear.account = self._around.account(lambda: self.spec)
+                self._ears.append(ear)
+                group.create_task(self._feed(ear), name="feed")
+                ear = await self._tend(ear, group)
+            # Waited for here: a failure inside the group's own exit leaves this task marked as cancelled.
+            while self._ears:
+                await asyncio.wait([ear.task for ear in self._ears if ear.task is not None])
+
+    def _start(self, group: asyncio.TaskGroup) -> Ear:
+        options = self._hints(self._policy.session, self.spec.key.speaker)
+        ear = Ear(options, self._take, self._wake_all, self._policy.answer_s)
+        ear.task = group.create_task(self._live(ear), name="transcription session")
+        return ear
+
+    async def _live(self, ear: Ear) -> None:
+        around, buffer_s = self._around, self._policy.utterances.kept_s
+        opening = self._listen(ear.options)
+        try:
+            await ear.run(opening, around.access, around.metrics, buffer_s, self._health.waits)
+        except* RealtimeError as group:
+            if ear.share is not None:
+                raise
+            ear.failure = realtime(group)  # it was open, and had not been fed yet
+        finally:
+            if ear.account is not None:
+                ear.account.close()
+        if ear.share is not None:
+            self._write(ear.share.lost())  # it owes nothing, unless it ended too early
+            self._ears.remove(ear)
+            if monotonic() - ear.opened_at >= STABLE_S:
+                self._health.stable()
+
+    def _take(self, ear: Ear, event: Heard) -> None:
+        if isinstance(event, ErrorReported):
+            self._around.metrics.session_failed(KIND, type(event.error).__name__)
+            self._say("session.error", str(event.error))
+        if ear.share is not None:
+            self._write(ear.share.take_event(event, monotonic()))
+        if ear.share is not None and ear.share.done:
+            ear.wake.set()
+
+    def _write(self, lines: Iterable[Line]) -> None:
+        for line in lines:
+            if line.text:
+                segment = Segment(line.id, line.text, line.final, line.started_at, line.ended_at)
+                self._around.text.send(segment, "source")
+            elif line.error is not None:
+                self._say("session.error", f"something that was said could not be written down: {line.error}")
+
+    # Sending
+
+    async def _feed(self, ear: Ear) -> None:
+        """Sends a session its share, until another one has taken over or it retires; then closes it."""
+        assert ear.share is not None
+        while not ear.share.done:
+            match ear.share.take(monotonic()):
+                case Append(pcm):
+                    if not self._pay(ear, pcm):
+                        break
+                    await ear.append(pcm)
+                    self._sent(pcm)
+                case Commit(event_id):
+                    await ear.commit(event_id)
+                case None:
+                    if ear.retiring:
+                        break
+                    ear.wake.clear()
+                    await ear.wake.wait()
+        await ear.close()
+
+    async def _tend(self, ear: Ear, group: asyncio.TaskGroup) -> Ear | None:
+        """Returns the session that takes over from this one, or None when it retires."""
+        while True:
+            now = monotonic()
+            if self._speaking and now - self._heard_at >= MISSING_S:
+                self._speaking = False  # the microphone is muted, or gone
+                self._words.end()
+                self._wake_all()
+            if self.live or self.waiting_s:
+                self._quiet_since = now
+            if self._finishing or now - self._quiet_since >= self._policy.idle_s:
+                break
+            if (following := self._following(ear, now, group)) is not None:
+                return following
+            if now >= ear.ends_at - self._last_s(ear):
+                break
+            await self._pause(self._look_again(ear, now))
+        if self._next is not None and self._next.task is not None:
+            self._next.task.cancel()
+        self._next = None
+        ear.retiring = True
+        ear.wake.set()
+        return None
+
+    def _pay(self, ear: Ear, pcm: bytes) -> bool:
+        if ear.account is not None and ear.account.spend(seconds(len(pcm))):
+            return True
+        self._write(self._words.give_up(RealtimeError("nobody pays for it")))
+        self.finish()
+        return False
+
+    def _sent(self, pcm: bytes) -> None:
+        metrics = self._around.metrics
+        self.usd += metrics.sent(KIND, self._policy.session.model, seconds(len(pcm)))
+        metrics.ingress.observe(max(0.0, monotonic() - self._heard_at) + self._words.waiting_s)
+
+    def _following(self, ear: Ear, now: float, group: asyncio.TaskGroup) -> Ear | None:
+        """The session that takes over now, if it is time for that; it is opened before."""
+        following = self._next
+        if following is not None and following.failure is not None:
+            self._around.metrics.session_failed(KIND, reason_of(following.failure))
+            self._refusals += 1
+            retry = self._policy.retry
+            self._next_at = now + retry.delay_s(self._refusals, retryable=True, jitter=random.random())
+            following = self._next = None
+        if following is None:
+            if now >= max(self._due_at(ear), self._next_at):
+                self._next = self._start(group)
+            return None
+        if not following.open:
+            return None
+        self._refusals, self._next = 0, None
+        return following
+
+    def _due_at(self, ear: Ear) -> float:
+        life_s = ear.ends_at - ear.opened_at
+        return min(ear.replace_at, ear.ends_at - min(self._policy.rotate_s, life_s / 4))
+
+    def _last_s(self, ear: Ear) -> float:
+        return min(self._policy.last_s, (ear.ends_at - ear.opened_at) / 20)
+
+    def _look_again(self, ear: Ear, now: float) -> float:
+        if self.live or self._next is not None:
+            return TICK_S
+        return min(self._quiet_since + self._policy.idle_s, max(self._due_at(ear), self._next_at)) - now
+
+    def _wake_all(self) -> None:
+        self._wake.set()
+        for ear in self._ears:
+            ear.wake.set()
+
+    async def _pause(self, most_s: float) -> None:
+        self._wake.clear()
+        try:
+            async with asyncio.timeout(max(0.01, most_s)):
+                await self._wake.wait()
+        except TimeoutError:
+            pass  # the time is up: that is what was waited for
+
+    # Failing
+
+    async def _failed(self, error: RealtimeError) -> None:
+        """Records a lost or refused session and waits until it may be tried again."""
+        if any(monotonic() - ear.opened_at >= STABLE_S for ear in self._ears):
+            self._health.stable()
+        if self._ears:
+            self._around.access.lost()
+        for ear in self._ears:
+            if ear.share is not None:
+                self._write(ear.share.lost())
+        self._ears.clear()
+        self._next = None
+        if await self._health.failed(error, self._words.dropped_s, lambda: self._finishing):
+            self._write(self._words.give_up(error))
+
+    def _say(self, event: str, detail: str) -> None:
+        key = self.spec.key
+        self._around.notices.say(event, speaker=key.speaker, language=key.language, detail=detail)

@@ -1,0 +1,77 @@
+"""What the simulated transcription understands: which of the words that tests let people say a sound is."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from parley.demo.audio import Pcm
+from parley.demo.speech import SAMPLE_RATE_HZ, Word
+
+_HOP = SAMPLE_RATE_HZ // 100
+_WINDOW = np.hanning(2 * _HOP).astype(np.float32)
+_BANDS = 20
+_STEPS = 36
+_SHIFTS = range(-20, 21, 2)
+_SURE = 0.75
+_EDGES = np.unique(np.geomspace(4, 140, _BANDS + 1).astype(int))
+
+
+class Dictionary:
+    """Words that may be said. `recognise` finds the one that a burst of sound is like."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self._known: dict[bytes, None] = {}
+        self._prints: list[np.ndarray] = []
+        self._matrix: np.ndarray | None = None
+
+    def add(self, word: Word) -> None:
+        """One more; twice does nothing."""
+        key = word.pcm.tobytes()
+        if key not in self._known:
+            self._known[key] = None
+            self._texts.append(word.text.replace(" ", "-"))
+            self._prints.append(_print(word.pcm))
+            self._matrix = None
+
+    def recognise(self, burst: Pcm) -> list[str]:
+        """The word, or nothing if it is like none of them."""
+        if not self._texts:
+            return []
+        if self._matrix is None:
+            self._matrix = np.stack(self._prints)
+        found = _spectrum(burst)
+        likeness = self._matrix @ np.stack([_normal(_cut(found, shift)) for shift in _SHIFTS]).T
+        best = int(likeness.max(axis=1).argmax())
+        return [self._texts[best]] if likeness[best].max() >= _SURE else []
+
+
+DICTIONARY = Dictionary()
+"""All that is said in tests."""
+
+
+def _print(pcm: Pcm) -> np.ndarray:
+    return _normal(_cut(_spectrum(pcm), 0))
+
+
+def _spectrum(pcm: Pcm) -> np.ndarray:
+    """Band energies in dB every 10 ms, from the first audible moment on."""
+    sound = np.concatenate((np.zeros(4 * _HOP), pcm, np.zeros(8 * _HOP))).astype(np.float32) / 32768
+    frames = np.lib.stride_tricks.sliding_window_view(sound, 2 * _HOP)[::_HOP] * _WINDOW
+    power = np.abs(np.fft.rfft(frames, axis=1)) ** 2
+    bands = np.stack([power[:, a:b].sum(axis=1) for a, b in pairwise(_EDGES)], axis=1)
+    loud = bands.sum(axis=1)
+    begins = int(np.argmax(loud > 0.02 * loud.max()))
+    return 10 * np.log10(np.maximum(bands, 1e-4 * loud.max()) / max(1e-9, loud.max()))[max(0, begins - 2) :]
+
+
+def _cut(found: np.ndarray, shift: int) -> np.ndarray:
+    padded = np.pad(found, ((20, _STEPS + 20), (0, 0)), constant_values=-40.0)
+    return padded[20 + shift : 20 + shift + _STEPS]
+
+
+def _normal(found: np.ndarray) -> np.ndarray:
+    flat = (found - found.mean(axis=0) * 0.5 - found.mean() * 0.5).ravel()
+    return (flat / max(1e-9, float(np.linalg.norm(flat)))).astype(np.float32)
