@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from livekit.agents import APIConnectionError, APIConnectOptions, APIStatusError, stt, vad
+from livekit.agents.metrics import STTMetrics
 from livekit.agents.stt import SpeechEvent, SpeechEventType
 
 from livekit import rtc
@@ -152,6 +153,8 @@ def check_events(events: list[SpeechEvent]) -> None:
 
 async def test_two_phrases_in_the_order_that_livekit_asks_for() -> None:
     async with api() as sim, speech_to_text(sim) as made, made.stream(conn_options=RETRY) as stream:
+        metrics: list[STTMetrics] = []
+        made.on("metrics_collected", metrics.append)
         events = await transcribed(stream, np.concatenate([quiet(0.3), phrase(1, 4), phrase(5, 7)]))
         check_events(events)
         assert words(events) == named(1, 7)
@@ -167,6 +170,7 @@ async def test_two_phrases_in_the_order_that_livekit_asks_for() -> None:
         assert sent_s == pytest.approx(session.audio_received_s)
         assert session.refused == []
         assert sent_s < 4.3
+        assert sum(metric.audio_duration for metric in metrics) == pytest.approx(sent_s)
 
 
 async def test_frames_of_another_rate_and_two_channels_are_understood() -> None:

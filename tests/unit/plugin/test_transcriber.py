@@ -10,9 +10,10 @@ from livekit.plugins.openai_realtime.events import (
     Transcribed,
     Words,
 )
+from livekit.plugins.openai_realtime.hearing import TranscriberPolicy
 from livekit.plugins.openai_realtime.quiet import quietest
 from livekit.plugins.openai_realtime.spoken import BYTES_PER_S, Line
-from livekit.plugins.openai_realtime.transcriber import Append, Commit, Leg, Transcriber, TranscriberPolicy
+from livekit.plugins.openai_realtime.transcriber import Append, Commit, Leg, Transcriber
 from unit.plugin.transcribing import FRAME, FRAME_S, silence, word, words_in
 
 FAULT = from_error_event({"code": "server_error", "message": "m"})
