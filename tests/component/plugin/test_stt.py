@@ -16,6 +16,7 @@ from livekit import rtc
 from livekit.plugins import openai_realtime
 from livekit.plugins.openai_realtime import TranscriberPolicy, TranscriptionStream
 from livekit.plugins.openai_realtime.options import ConnectOptions
+from parley.demo.speech import countable_words
 from parley.simulator import Fault, Simulator, SimulatorOptions
 
 DEADLINE_S = 60.0
@@ -80,7 +81,7 @@ class LoudVadStream(vad.VADStream):
 
 @asynccontextmanager
 async def api(**options: Any) -> AsyncIterator[Simulator]:
-    async with Simulator(SimulatorOptions(recognise_word=recognised, **{**FAST, **options})) as sim:
+    async with Simulator(SimulatorOptions(**{"recognise_word": recognised, **FAST, **options})) as sim:
         yield sim
 
 
@@ -336,3 +337,24 @@ async def test_what_it_is_and_what_it_can() -> None:
         openai_realtime.STT(api_key="k", keywords=("Parley",))
     with pytest.raises(ValueError, match="silence_s"):
         openai_realtime.STT(api_key="k", silence_s=0)
+
+
+async def test_words_that_are_really_spoken_pass_the_local_model_of_speech() -> None:
+    spoken = countable_words("en", voice=0, count=4)
+    parts = [part for spoken_word in spoken for part in (spoken_word.pcm, quiet(1.0))]
+    async with (
+        api(recognise_word=None) as sim,
+        speech_to_text(sim, vad=None) as made,
+        made.stream(conn_options=RETRY) as stream,
+    ):
+        events = await transcribed(stream, np.concatenate([quiet(0.5), *parts]))
+        check_events(events)
+        assert [event.type for event in events if event.type in (STARTED, ENDED)] == [STARTED, ENDED] * 4
+        finals = [event.alternatives[0] for event in events if event.type is FINAL]
+        assert [final.text for final in finals] == [
+            f"[simulated source] word-{number}." for number in range(1, 5)
+        ]
+        starts_s = np.cumsum([0.5, *(len(spoken_word.pcm) / RATE + 1.0 for spoken_word in spoken[:-1])])
+        assert np.allclose([final.start_time for final in finals], starts_s, atol=0.3)
+        ends_s = starts_s + [len(spoken_word.pcm) / RATE for spoken_word in spoken]
+        assert np.allclose([final.end_time for final in finals], ends_s, atol=0.3)

@@ -3,7 +3,9 @@
 import numpy as np
 
 from livekit.plugins.openai_realtime.speech_gate import LocalGate
+from parley.demo.speech import countable_words
 
+RATE = 24_000
 FRAME = 480
 
 
@@ -52,3 +54,28 @@ async def test_silence_is_no_speech_to_the_native_model() -> None:
     gate = LocalGate(0.3)
     assert not any(gate.push(bytes(2 * FRAME)) for _ in range(100))
     await gate.aclose()
+
+
+def noise(seconds: float) -> np.ndarray:
+    return (np.random.default_rng(1).standard_normal(round(seconds * RATE)) * 18).astype(np.int16)
+
+
+async def test_each_spoken_word_is_speech_once_and_the_pause_after_it_is_not() -> None:
+    gate = LocalGate(0.3)
+    gap = noise(1.6)
+    words = countable_words("en", voice=0, count=6)
+    pcm = np.concatenate([gap, *(part for word in words for part in (word.pcm, gap))])
+    changes, was = [], False
+    for start in range(0, len(pcm) - FRAME + 1, FRAME):
+        speaking = gate.push(pcm[start : start + FRAME].tobytes())
+        if speaking != was:
+            changes.append((start + FRAME) / RATE)
+        was = speaking
+    await gate.aclose()
+    assert len(changes) == 12
+    begins, ends = [1.6], []
+    for word in words:
+        ends.append(begins[-1] + len(word.pcm) / RATE)
+        begins.append(ends[-1] + 1.6)
+    assert np.allclose(changes[::2], begins[:-1], atol=0.3)
+    assert np.allclose(changes[1::2], np.array(ends) + gate.hangover_s, atol=0.3)

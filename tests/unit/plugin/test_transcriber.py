@@ -337,10 +337,11 @@ def test_what_is_kept_is_bounded_and_the_oldest_goes_first() -> None:
     stage.say(word(3, 0.6))
     assert stage.transcriber.kept_s == pytest.approx(1.0)
     assert stage.transcriber.dropped_s == pytest.approx(0.8)
+    (gone,) = stage.transcriber.finals()
     leg = stage.transcriber.begin()
     sent = stage.sent(leg)
     assert [words_in(step) for step in sent if isinstance(step, bytes)] == [[2], [3]]
-    (gone,) = leg.take_event(Committed("b", None), stage.now)
+    stage.committed(leg, "b")
     assert (gone.id, gone.text, gone.final) == ("u1", "", True)
     assert gone.error is not None
     assert [line.text for line in stage.known(leg, "b", "two")] == ["two"]

@@ -142,9 +142,12 @@ class TranscriptionStream(stt.RecognizeStream):
         speaking = self._gate.push(pcm)
         self._set_speaking(speaking)
         at = self._heard_bytes / BYTES_PER_S
+        dropped_s = self.transcriber.dropped_s
         pre_roll = () if self.transcriber.live else tuple(self._pre_roll)
         if self.transcriber.hear(pcm, at, speaking, pre_roll):
             self._wake()
+        if self.transcriber.dropped_s > dropped_s:
+            self._tell(self.transcriber.finals())
         self._pre_roll.append(pcm)
         while sum(map(len, self._pre_roll)) > _PRE_ROLL_BYTES:
             self._pre_roll.popleft()

@@ -119,6 +119,18 @@ class Transcriber:
         self._feeding = Leg(self)
         return self._feeding
 
+    def finals(self) -> list[Line]:
+        """The final lines that may be told now: those of the oldest utterances.
+
+        They come with `Leg.take_event` and `Leg.lost`, too; ask when `dropped_s` has grown meanwhile.
+        """
+        lines = []
+        while self._spoken and self._spoken[0].text is not None:
+            line = self._spoken.popleft().last_line()
+            if line is not None:
+                lines.append(line)
+        return lines
+
     # -- inside --
 
     def _bound(self) -> None:
@@ -126,9 +138,13 @@ class Transcriber:
         for spoken in self._spoken:
             if excess <= 0:
                 return
+            if spoken.text is not None:
+                continue
             dropped = min(excess, len(spoken.pcm))
             self.dropped_s += spoken.drop(dropped) / BYTES_PER_S
             excess -= dropped
+            if spoken.over and not spoken.pcm and not spoken.taken:
+                self._give_up(spoken)
 
     def _waiting(self) -> int:
         return sum(len(spoken.pcm) - spoken.sent for spoken in self._spoken)
@@ -164,15 +180,6 @@ class Transcriber:
 
     def _give_up(self, spoken: Spoken) -> None:
         spoken.finish("", error=ConnectionLost(reason="more was said than could be kept"))
-
-    def _finals(self) -> list[Line]:
-        """The final lines that may be told now: those of the oldest utterances."""
-        lines = []
-        while self._spoken and self._spoken[0].text is not None:
-            line = self._spoken.popleft().last_line()
-            if line is not None:
-                lines.append(line)
-        return lines
 
 
 class Leg:
@@ -248,7 +255,7 @@ class Leg:
             case ErrorReported(error) if error.code == COMMIT_EMPTY:
                 if (spoken := self._refused(error.event_id)) is not None:
                     self._fail(spoken, error)
-        return [*lines, *self._transcriber._finals()]
+        return [*lines, *self._transcriber.finals()]
 
     def lost(self) -> list[Line]:
         """The connection is gone: what it owes is sent again on the next one.
@@ -265,7 +272,7 @@ class Leg:
             self._transcriber._feeding = None
         for spoken in mine:
             self._transcriber._send_again(spoken)
-        return self._transcriber._finals()
+        return self._transcriber.finals()
 
     # -- inside --
 
