@@ -11,6 +11,7 @@ test or a demo writes for it (`script`). What is not known of the API can be set
 
 from .faults import Fault, Faults
 from .options import SimulatorOptions
+from .recogniser import recogniser
 from .records import ItemRecord, ResponseRecord, SessionRecord, UsageTotals
 from .script import Script
 from .server import Simulator
@@ -41,6 +42,7 @@ __all__ = [
     "Turn",
     "UsageTotals",
     "language_of",
+    "recogniser",
     "speak",
     "voice_of",
     "word_sound",

@@ -52,6 +52,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how many times real time a reply is sent (%(default)s)",
     )
     parser.add_argument(
+        "--delay-scale",
+        type=float,
+        default=default.delay_scale,
+        help="multiplies the time from a word to its text in a transcription (%(default)s)",
+    )
+    parser.add_argument(
+        "--url-model",
+        choices=("api", "ignored"),
+        default=default.url_model,
+        help="a model in the URL of a transcription: as the API takes it, or as a gateway (%(default)s)",
+    )
+    parser.add_argument(
         "--script", type=Path, metavar="FILE", help="what conversations say: a JSON list of turns"
     )
 
@@ -69,6 +81,8 @@ def run(args: argparse.Namespace) -> int:
             silent_deltas=args.silent_deltas,
             response_latency_s=args.response_latency_s,
             reply_speed=args.reply_speed,
+            delay_scale=args.delay_scale,
+            url_model=args.url_model,
             script=() if args.script is None else _turns(args.script),
         )
         replace(options, host=args.host, port=args.port)

@@ -3,7 +3,7 @@
 A word is a burst of sound as in `transcript`: at least 80 ms after at least 60 ms of quiet. It is told when
 its burst is over, after 60 ms of quiet or when it has lasted a second, so nothing is written of a word that
 is still being spoken. Bursts are numbered, or `SimulatorOptions.recognise_word` says what was spoken: it is
-given the burst once 100 ms of quiet followed it (a word may hold a shorter gap), or at ten seconds.
+given the burst once 160 ms of quiet followed it (a word may hold a shorter gap), or at ten seconds.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ _EMPTY = np.zeros(0, np.int16)
 _WORD_BLOCKS = 4
 _OVER_BLOCKS = 3
 _NUMBERED_MOST_BLOCKS = 50
-_GAP_BLOCKS = 5
+_GAP_BLOCKS = 8
 _MOST_BLOCKS = 10 * SAMPLE_RATE_HZ // BLOCK
 _EDGE_BLOCKS = 2
 
@@ -68,6 +68,7 @@ class Hearing:
 
     def end(self) -> list[Heard]:
         """The piece is over: what was still open in it."""
+        self._burst.append(self._rest)
         texts = self._recognised() or [*self._open_word(), *self._written.end()]
         end = self._blocks * BLOCK + len(self._rest)
         self.clear()
@@ -121,7 +122,7 @@ class Hearing:
         if self._recognise is None or loud < _WORD_BLOCKS:
             return []
         texts = []
-        for word in self._recognise(np.concatenate((*burst, self._rest))):
+        for word in self._recognise(np.concatenate(burst)):
             texts.append(f" {word}" if self._has_text else word)
             self._has_text = True
         return texts

@@ -5,6 +5,7 @@ from math import ceil, inf
 
 import numpy as np
 
+from .hearing import Hearing
 from .options import SimulatorOptions
 from .pipeline import FRAME_S, Engine, Item, Line
 from .transcript import Transcript, Words
@@ -41,6 +42,7 @@ class Interpreter:
         self._language = "es"
         self._written = Transcript("es")
         self._transcribed: Transcript | None = None
+        self._hearing = Hearing(options.recognise_word)
         self._held: Said | None = None
         self._last = (0, 0.0)
 
@@ -58,6 +60,7 @@ class Interpreter:
                 self._output.items.append(Item(step, at, Said(self._elapsed_ms(step), tuple(texts))))
         if transcribe != (self._transcribed is not None):
             self._transcribed = Transcript("source") if transcribe else None
+            self._hearing.clear()
 
     def feed(self, data: bytes, now: float, extra_lag_s: float = 0.0) -> None:
         """Take PCM16 bytes; what does not fill a frame waits for more."""
@@ -77,7 +80,7 @@ class Interpreter:
         step, at = self._last
         if texts := self._written.end():
             self._output.items.append(Item(step, at, Said(self._elapsed_ms(step), tuple(texts))))
-        if self._transcribed and (texts := self._transcribed.end()):
+        if texts := self._source_ended():
             self._source.items.append(Item(step, at, Said(self._elapsed_ms(step), tuple(texts))))
         self._engine.free_running = True
         self._output.hurry(self._engine, now)
@@ -117,8 +120,23 @@ class Interpreter:
         said = Said(0, written, spoken if self._voice.audible else silence)
         lag_s = self._options.model_lag_s + extra_lag_s
         self._last = self._put(self._output, index, now, lag_s, said)
-        if self._transcribed and (heard := self._transcribed.deltas(marks)):
+        if heard := self._source_texts(pcm, marks):
             self._put(self._source, index, now, lag_s / 2, Said(0, tuple(heard)))
+
+    def _source_texts(self, pcm: Pcm, marks: list[int]) -> list[str]:
+        """What is written of the source: the marks' numbers, or what is recognised."""
+        if self._transcribed is None:
+            return []
+        if self._options.recognise_word is None:
+            return self._transcribed.deltas(marks)
+        return [text for heard in self._hearing.push(pcm) for text in heard.texts]
+
+    def _source_ended(self) -> list[str]:
+        if self._transcribed is None:
+            return []
+        if self._options.recognise_word is None:
+            return self._transcribed.end()
+        return [text for heard in self._hearing.end() for text in heard.texts]
 
     def _put(self, line: Line[Said], index: int, now: float, lag_s: float, said: Said) -> tuple[int, float]:
         lag = ceil(lag_s / FRAME_S - 1e-6)

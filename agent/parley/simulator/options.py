@@ -55,7 +55,7 @@ class SimulatorOptions:
     numbered, as in a translation, and the transcript says that it is simulated."""
     recognise_word: Callable[[Pcm], list[str]] | None = None
     """Transcriptions: which words are in a burst of sound, `int16[n]` mono at 24 kHz with the quiet around
-    it. None: bursts are numbered."""
+    it (`recogniser`), also in the source of a translation. None: bursts are numbered."""
     pronounce: Callable[[str], Pcm] | None = None
     """Conversations: how a word sounds, `int16[n]` mono at 24 kHz. None: `word_sound`."""
     script: Sequence[Turn] | Callable[[Context], Turn | None] = ()
@@ -73,6 +73,8 @@ class SimulatorOptions:
     """From a commit to the input transcription's first delta. Transcriptions: to the final text."""
     delay_scale: float = 1.0
     """Transcriptions: multiplies the time from a word to its delta, which the session's `delay` names."""
+    revise: Callable[[str], str] | None = None
+    """Transcriptions: the final text of what was said in deltas. None: the same."""
     turn_detection_omitted: Literal["off", "refused"] = "off"
     """Transcriptions by a model that detects no turns, where an update says nothing of turn detection. `off`:
     clients in use leave it out. `refused`: the session's default is in the way until the client sends

@@ -40,6 +40,7 @@ class TranscriptionSession:
         self.record = record
         self.ending: Ending | None = None
         self._schemas = schemas("transcription")["client"]
+        self._revise = options.revise or str
         self._settings = TranscriptionSettings(record.id, int(unix_now + options.session_lifetime_s), options)
         self._deadline = now + options.session_lifetime_s
         self._numbers = count(1)
@@ -196,15 +197,16 @@ class TranscriptionSession:
             body = {"type": error.type, "code": error.code, "message": error.message}
             self._emit(f"{_TRANSCRIPTION}.failed", **where, error=body)
             return
-        usage = transcription_usage(piece.model, piece.samples / SAMPLE_RATE_HZ, piece.text)
+        text = self._revise(piece.text)
+        usage = transcription_usage(piece.model, piece.samples / SAMPLE_RATE_HZ, text)
         self.record.usage.add_transcription(usage)
-        self.record.said(f"{piece.text}\n" if piece.text else "", source=False)
+        self.record.said(f"{text}\n" if text else "", source=False)
         if piece.record is not None:
-            piece.record.text = piece.text
-        more: Event = {"logprobs": [_logprob(text) for text in piece.said]} if piece.with_logprobs else {}
+            piece.record.text = text
+        more: Event = {"logprobs": [_logprob(said) for said in piece.said]} if piece.with_logprobs else {}
         if piece.model == "gpt-transcribe":
-            more["languages"] = [{"code": code} for code in self._settings.languages[:1] if piece.text]
-        self._emit(f"{_TRANSCRIPTION}.completed", **where, transcript=piece.text, usage=usage, **more)
+            more["languages"] = [{"code": code} for code in self._settings.languages[:1] if text]
+        self._emit(f"{_TRANSCRIPTION}.completed", **where, transcript=text, usage=usage, **more)
 
     def _open(self) -> Piece:
         """The piece that the audio in the buffer belongs to."""

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,6 +20,18 @@ async def start(*arguments):
     return await asyncio.create_subprocess_exec(
         sys.executable, "-c", CODE, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
+
+
+async def test_a_transcription_behind_a_gateway(connect):
+    process = await start("--port", "0", "--url-model", "ignored", "--delay-scale", "0.5")
+    async with asyncio.timeout(30):
+        url = (await process.stdout.readline()).decode().split()[1]
+        query = "intent=transcription&model=gpt-realtime-whisper"
+        client = await connect(SimpleNamespace(base_url=url), query, path="/realtime")
+        assert (await client.until("session.created"))["session"]["type"] == "transcription"
+        await client.ws.close()
+        process.terminate()
+        await process.communicate()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

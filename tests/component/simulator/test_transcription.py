@@ -190,6 +190,25 @@ async def test_drop_close_and_expire_end_it(connect):
         assert client.events[-1]["error"]["code"] == "session_expired"
 
 
+async def test_refused_then_slow_and_an_error_that_leaves_it_open(connect):
+    async with Simulator(SimulatorOptions(**FAST)) as sim:
+        sim.faults.add(Fault("refuse", status=503))
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await connect(sim, "intent=transcription", path="/realtime")
+        assert refused.value.status == 503
+        sim.faults.add(Fault("slow", session="transcription", extra_lag_s=0.3, duration_s=60))
+        sim.faults.add(Fault("error", session="transcription", code="rate_limit_exceeded", after_audio_s=0.5))
+        client = await whisper(connect, sim)
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        await say(client, tone(400), quiet(200))
+        await client.send(type="input_audio_buffer.commit")
+        assert (await client.until("error"))["error"]["code"] == "rate_limit_exceeded"
+        await client.until(f"{TRANSCRIPTION}.completed")
+        assert loop.time() - started >= 0.3
+        await client.ws.close()
+
+
 async def test_a_stalled_session_answers_later(connect):
     async with Simulator(SimulatorOptions(**FAST)) as sim:
         client = await whisper(connect, sim)

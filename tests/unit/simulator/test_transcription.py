@@ -155,14 +155,15 @@ def test_a_recogniser_names_the_words_by_their_sound(dictate, sound):
     driver.run(5)
     assert [text for _, text in driver.deltas()] == ["alpha", " bravo", " charlie"]
     assert driver.finals() == ["alpha bravo charlie"]
-    assert heard == [pytest.approx(40 + 380 + 80, abs=41), pytest.approx(300, abs=61)]
+    assert heard == [pytest.approx(40 + 380 + 160, abs=41), pytest.approx(300, abs=61)]
 
 
 def test_audio_in_a_burst_is_written_as_fast_as_the_engine_hears(dictate, sound):
     tone, quiet = sound
     driver = dictate(drain_speed=4.0)
     driver.whisper(delay="minimal")
-    driver.append(np.concatenate([tone(400), quiet(1600)] * 4))
+    for _ in range(2):
+        driver.append(np.concatenate([tone(400), quiet(1600)] * 2))
     driver.commit()
     driver.run(10)
     words = [when for when, text in driver.deltas() if "word" in text]
@@ -228,6 +229,17 @@ def test_without_a_model_nothing_is_written(dictate, sound):
     assert not driver.all(".completed")
 
 
+def test_a_final_text_may_differ_from_its_deltas(dictate, sound):
+    tone, quiet = sound
+    driver = dictate(recognise_word=lambda _: ["parlay"], revise=lambda text: text.title())
+    driver.whisper()
+    driver.speak(tone(400), quiet(200))
+    driver.commit()
+    driver.run(5)
+    assert [text for _, text in driver.deltas()] == ["parlay"]
+    assert driver.finals() == ["Parlay"] == [item.text for item in driver.record.items]
+
+
 def test_finals_may_come_in_the_other_order(dictate, sound):
     tone, quiet = sound
     driver = dictate()
@@ -290,6 +302,22 @@ def test_slow_says_it_later_and_silence_never(dictate, sound):
     driver.commit()
     driver.run(5)
     assert len(driver.finals()) == 1
+
+
+def test_any_chunking_is_heard_alike(dictate, sound):
+    tone, quiet = sound
+    pcm = np.concatenate([quiet(130), tone(410), quiet(390), tone(700), quiet(900), tone(95)])
+    for recognise in (None, lambda pcm: [f"{len(pcm)}"]):
+        texts = set()
+        for chunk in (100, 479, 4800, len(pcm)):
+            driver = dictate(recognise_word=recognise)
+            driver.whisper()
+            driver.speak(pcm, chunk=chunk)
+            driver.commit()
+            driver.run(5)
+            texts.add(driver.finals()[0])
+        assert len(texts) == 1
+    assert texts.pop().endswith(" 3480"), "what is left of a block is heard too"
 
 
 def test_the_sessions_time_is_over(dictate):

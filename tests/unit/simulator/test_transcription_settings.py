@@ -2,6 +2,8 @@
 
 import pytest
 
+from parley.simulator.wire import schemas
+
 WHERE = "session.audio.input"
 MODEL = {"model": "gpt-realtime-whisper"}
 
@@ -123,3 +125,15 @@ def test_what_a_transcription_has_no_use_for_is_refused(dictate, kind):
     error = dictate().send(kind, event_id="mine")[0]["error"]
     assert (error["code"], error["param"], error["event_id"]) == ("invalid_value", "type", "mine")
     assert "'input_audio_buffer.commit'" in error["message"]
+
+
+def test_its_schemas_are_those_of_conversations_but_for_the_session_and_the_items():
+    whole, own = schemas("conversation"), schemas("transcription")
+    assert set(own["client"]) == {
+        "session.update",
+        *(k for k in whole["client"] if k.startswith("input_audio_")),
+    }
+    apart = ("session.created", "session.updated", "conversation.item.added", "conversation.item.done")
+    for kind, schema in own["server"].items():
+        if kind not in apart:
+            assert schema == whole["server"][kind]
