@@ -2,7 +2,7 @@
 
 import pytest
 
-from component.plugin.test_stt import api, phrase
+from component.plugin.test_stt import WORD_S, api, phrase
 from livekit.plugins.openai_realtime import (
     Cleared,
     Committed,
@@ -44,7 +44,7 @@ async def test_what_was_cleared_is_not_transcribed_and_a_close_waits_for_what_wa
         assert isinstance(final, Transcribed)
         assert final.transcript.split() == ["w3", "w4", "w5"]
         assert final.usage is not None
-        assert final.usage.seconds == pytest.approx(3 * 0.38 + 0.2, abs=0.01)
+        assert final.usage.seconds == pytest.approx(3 * WORD_S + 0.2, abs=0.01)
         assert sim.sessions[0].refused == []
 
 
