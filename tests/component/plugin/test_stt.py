@@ -9,17 +9,22 @@ from typing import Any
 import numpy as np
 import pytest
 from livekit.agents import APIConnectionError, APIConnectOptions, APIStatusError, stt, vad
+from livekit.agents.metrics import STTMetrics
 from livekit.agents.stt import SpeechEvent, SpeechEventType
 
 from livekit import rtc
 from livekit.plugins import openai_realtime
 from livekit.plugins.openai_realtime import TranscriberPolicy, TranscriptionStream
 from livekit.plugins.openai_realtime.options import ConnectOptions
+from parley.demo.speech import countable_words
 from parley.simulator import Fault, Simulator, SimulatorOptions
 
 DEADLINE_S = 60.0
 RATE = 24_000
 FRAME_S = 0.02
+SOUND_S, GAP_S = 0.24, 0.2
+WORD_S = SOUND_S + GAP_S
+"""The simulator tells words apart by 160 ms of quiet."""
 FAST: dict[str, Any] = {"delay_scale": 0.05, "transcription_delay_s": 0.03, "drain_speed": 100.0}
 STARTED, ENDED = SpeechEventType.START_OF_SPEECH, SpeechEventType.END_OF_SPEECH
 INTERIM, FINAL = SpeechEventType.INTERIM_TRANSCRIPT, SpeechEventType.FINAL_TRANSCRIPT
@@ -29,9 +34,9 @@ RETRY = APIConnectOptions(max_retry=5, retry_interval=0.01, timeout=5.0)
 
 def word(number: int) -> np.ndarray:
     """A burst of a pitch that says which word it is, and a pause that ends it."""
-    time = np.arange(round(0.24 * RATE)) / RATE
+    time = np.arange(round(SOUND_S * RATE)) / RATE
     sound = (9000 * np.sin(2 * np.pi * (300 + 25 * number) * time)).astype(np.int16)
-    return np.concatenate([sound, quiet(0.14)])
+    return np.concatenate([sound, quiet(GAP_S)])
 
 
 def quiet(seconds: float) -> np.ndarray:
@@ -79,7 +84,7 @@ class LoudVadStream(vad.VADStream):
 
 @asynccontextmanager
 async def api(**options: Any) -> AsyncIterator[Simulator]:
-    async with Simulator(SimulatorOptions(recognise_word=recognised, **{**FAST, **options})) as sim:
+    async with Simulator(SimulatorOptions(**{"recognise_word": recognised, **FAST, **options})) as sim:
         yield sim
 
 
@@ -152,13 +157,15 @@ def check_events(events: list[SpeechEvent]) -> None:
 
 async def test_two_phrases_in_the_order_that_livekit_asks_for() -> None:
     async with api() as sim, speech_to_text(sim) as made, made.stream(conn_options=RETRY) as stream:
+        metrics: list[STTMetrics] = []
+        made.on("metrics_collected", metrics.append)
         events = await transcribed(stream, np.concatenate([quiet(0.3), phrase(1, 4), phrase(5, 7)]))
         check_events(events)
         assert words(events) == named(1, 7)
         finals = [event.alternatives[0] for event in events if event.type is FINAL]
         assert finals[0].start_time == pytest.approx(0.3, abs=0.15)
-        assert finals[0].end_time == pytest.approx(0.3 + 4 * 0.38 - 0.14, abs=0.2)
-        assert finals[1].start_time == pytest.approx(0.3 + 4 * 0.38 + 0.6, abs=0.15)
+        assert finals[0].end_time == pytest.approx(0.3 + 4 * WORD_S - GAP_S, abs=0.2)
+        assert finals[1].start_time == pytest.approx(0.3 + 4 * WORD_S + 0.6, abs=0.15)
         assert 0 < finals[0].confidence < 1
         assert [event.type for event in events if event.type in (STARTED, ENDED)] == [STARTED, ENDED] * 2
         assert words(events, INTERIM)[:1] == ["w1"]
@@ -166,7 +173,8 @@ async def test_two_phrases_in_the_order_that_livekit_asks_for() -> None:
         (session,) = sim.sessions
         assert sent_s == pytest.approx(session.audio_received_s)
         assert session.refused == []
-        assert sent_s < 4.3
+        assert sent_s < 7 * WORD_S + 2.0
+        assert sum(metric.audio_duration for metric in metrics) == pytest.approx(sent_s)
 
 
 async def test_frames_of_another_rate_and_two_channels_are_understood() -> None:
@@ -332,3 +340,24 @@ async def test_what_it_is_and_what_it_can() -> None:
         openai_realtime.STT(api_key="k", keywords=("Parley",))
     with pytest.raises(ValueError, match="silence_s"):
         openai_realtime.STT(api_key="k", silence_s=0)
+
+
+async def test_words_that_are_really_spoken_pass_the_local_model_of_speech() -> None:
+    spoken = countable_words("en", voice=0, count=4)
+    parts = [part for spoken_word in spoken for part in (spoken_word.pcm, quiet(1.0))]
+    async with (
+        api(recognise_word=None) as sim,
+        speech_to_text(sim, vad=None) as made,
+        made.stream(conn_options=RETRY) as stream,
+    ):
+        events = await transcribed(stream, np.concatenate([quiet(0.5), *parts]))
+        check_events(events)
+        assert [event.type for event in events if event.type in (STARTED, ENDED)] == [STARTED, ENDED] * 4
+        finals = [event.alternatives[0] for event in events if event.type is FINAL]
+        assert [final.text for final in finals] == [
+            f"[simulated source] word-{number}." for number in range(1, 5)
+        ]
+        starts_s = np.cumsum([0.5, *(len(spoken_word.pcm) / RATE + 1.0 for spoken_word in spoken[:-1])])
+        assert np.allclose([final.start_time for final in finals], starts_s, atol=0.3)
+        ends_s = starts_s + [len(spoken_word.pcm) / RATE for spoken_word in spoken]
+        assert np.allclose([final.end_time for final in finals], ends_s, atol=0.3)

@@ -10,9 +10,10 @@ from livekit.plugins.openai_realtime.events import (
     Transcribed,
     Words,
 )
+from livekit.plugins.openai_realtime.hearing import TranscriberPolicy
 from livekit.plugins.openai_realtime.quiet import quietest
 from livekit.plugins.openai_realtime.spoken import BYTES_PER_S, Line
-from livekit.plugins.openai_realtime.transcriber import Append, Commit, Leg, Transcriber, TranscriberPolicy
+from livekit.plugins.openai_realtime.transcriber import Append, Commit, Leg, Transcriber
 from unit.plugin.transcribing import FRAME, FRAME_S, silence, word, words_in
 
 FAULT = from_error_event({"code": "server_error", "message": "m"})
@@ -336,10 +337,11 @@ def test_what_is_kept_is_bounded_and_the_oldest_goes_first() -> None:
     stage.say(word(3, 0.6))
     assert stage.transcriber.kept_s == pytest.approx(1.0)
     assert stage.transcriber.dropped_s == pytest.approx(0.8)
+    (gone,) = stage.transcriber.finals()
     leg = stage.transcriber.begin()
     sent = stage.sent(leg)
     assert [words_in(step) for step in sent if isinstance(step, bytes)] == [[2], [3]]
-    (gone,) = leg.take_event(Committed("b", None), stage.now)
+    stage.committed(leg, "b")
     assert (gone.id, gone.text, gone.final) == ("u1", "", True)
     assert gone.error is not None
     assert [line.text for line in stage.known(leg, "b", "two")] == ["two"]

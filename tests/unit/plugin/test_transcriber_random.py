@@ -5,7 +5,8 @@ import random
 
 import pytest
 
-from livekit.plugins.openai_realtime.transcriber import Leg, Transcriber, TranscriberPolicy
+from livekit.plugins.openai_realtime.hearing import TranscriberPolicy
+from livekit.plugins.openai_realtime.transcriber import Leg, Transcriber
 from unit.plugin.transcribing import FRAME, FRAME_S, Reader, TinyServer, give, silence, word
 
 HANGOVER = 6

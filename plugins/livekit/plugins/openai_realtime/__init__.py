@@ -5,7 +5,7 @@ how its conversation outlives connections, and its sessions tell their turns as 
 
 `TranslationModel` is for `TranslationSession`, and `STT` is speech to text for whatever takes one.
 
-Below them, without LiveKit's classes: `connect` gives an `OpenSession` over a WebSocket,
+Below them, without LiveKit's classes: `connect` gives an `OpenSession` over a WebSocket.
 `TranslationProtocol` and `TranscriptionProtocol` are the sessions themselves, without any I/O, and
 `Transcriber` is what of somebody's speech is sent and known, across sessions.
 """
@@ -53,6 +53,7 @@ from .events import (
     TranslationEvent,
     Words,
 )
+from .hearing import TranscriberPolicy
 from .log import logger
 from .mcp import McpServer
 from .model_session import TranslationModelSession
@@ -71,7 +72,7 @@ from .session_protocol import UNSET, SessionProtocol, State, Unset
 from .spoken import Line
 from .stt import STT
 from .stt_stream import TranscriptionStream
-from .transcriber import Append, Commit, Leg, Transcriber, TranscriberPolicy
+from .transcriber import Append, Commit, Leg, Transcriber
 from .transcription import TranscriptionProtocol
 from .translation import TranslationProtocol
 from .turn_events import (

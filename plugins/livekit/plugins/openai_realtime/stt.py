@@ -17,12 +17,13 @@ from livekit import rtc
 from .api_errors import as_api_error
 from .connection import HttpSession, TranscriptionConnection, connect, new_http_session
 from .errors import ConnectionLost, RealtimeError
+from .hearing import TranscriberPolicy
 from .models import TranscriptionModels, connect_from_environment
 from .options import SAMPLE_RATE_HZ, ConnectOptions, Delay, NoiseReduction, TranscriptionOptions
 from .speech_gate import LocalGate, SpeechGate, VadGate
 from .spoken import BYTES_PER_S, Line
 from .stt_stream import TranscriptionStream, mono_of
-from .transcriber import Append, Leg, Transcriber, TranscriberPolicy
+from .transcriber import Append, Leg, Transcriber
 from .transcription import TranscriptionProtocol
 
 _PIECE_BYTES = BYTES_PER_S // 2

@@ -13,6 +13,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -27,18 +28,20 @@ from .api_errors import as_api_error
 from .connection import HttpSession, TranscriptionConnection, connect
 from .errors import ConnectionLost, RealtimeError, first_of
 from .events import ErrorReported, Transcribed, TranscriptionEvent
+from .hearing import TranscriberPolicy
 from .log import logger
 from .options import SAMPLE_RATE_HZ, ConnectOptions, TranscriptionOptions
 from .resume import ResumeOptions, RetryBudget, rotation
 from .speech_gate import SpeechGate
 from .spoken import BYTES_PER_S, Line
-from .transcriber import Append, Leg, Transcriber, TranscriberPolicy
+from .transcriber import Append, Leg, Transcriber
 from .transcription import COMMIT_EMPTY, TranscriptionProtocol
 
 _PRE_ROLL_BYTES = BYTES_PER_S * 2 // 5
 _SILENT_S = 0.5  # no frame for this long: the microphone is muted or gone
 _LOOK_S = 0.25
 _BACKOFF_S = 0.5
+_NEXT_RETRY_S = 5.0
 
 
 class _Finished(Exception):
@@ -139,9 +142,12 @@ class TranscriptionStream(stt.RecognizeStream):
         speaking = self._gate.push(pcm)
         self._set_speaking(speaking)
         at = self._heard_bytes / BYTES_PER_S
+        dropped_s = self.transcriber.dropped_s
         pre_roll = () if self.transcriber.live else tuple(self._pre_roll)
         if self.transcriber.hear(pcm, at, speaking, pre_roll):
             self._wake()
+        if self.transcriber.dropped_s > dropped_s:
+            self._tell(self.transcriber.finals())
         self._pre_roll.append(pcm)
         while sum(map(len, self._pre_roll)) > _PRE_ROLL_BYTES:
             self._pre_roll.popleft()
@@ -166,6 +172,7 @@ class TranscriptionStream(stt.RecognizeStream):
             )
         )
         loop = asyncio.get_running_loop()
+        first = True
         while True:
             self._next.clear()
             tasks.create_task(self._converse())
@@ -173,14 +180,28 @@ class TranscriptionStream(stt.RecognizeStream):
             failure, self._failure = self._failure, None
             if failure is None:
                 continue
+            if failure.retryable and self._feeding is not None and not self._feeding.over:
+                logger.warning("transcription: the next connection did not open: %s", failure)
+                await self._lost_within(_NEXT_RETRY_S)
+                continue
             # Words that came are what a connection is for: a new row of failures begins.
-            lived_s, self._worked = (float("inf") if self._worked else 0.0), False
+            lived_s = float("inf") if self._worked else 0.0
+            first, self._worked = first or self._worked, False
             wait_s = budget.failed(failure, lived_s=lived_s, now=loop.time(), chance=random.random())
             if wait_s is None:
                 raise failure
             logger.warning("transcription: %s (going on)", failure)
             self._emit_error(as_api_error(failure), recoverable=True)
-            await asyncio.sleep(wait_s)
+            await asyncio.sleep(wait_s if first else max(wait_s, options.retry_interval))
+            first = False
+
+    async def _lost_within(self, most_s: float) -> None:
+        """Wait so long, or until the connection that is in use is lost."""
+        self._next.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(most_s):
+                await self._next.wait()
+        self._failure = None
 
     async def _converse(self) -> None:
         """One connection, until it is lost, or has nothing to do because another one has taken over."""

@@ -26,7 +26,7 @@ from .events import (
     TranscriptionEvent,
     Words,
 )
-from .quiet import quietest, rms
+from .hearing import Hearing, TranscriberPolicy, seconds_to_bytes
 from .spoken import BYTES_PER_S, Line, Spoken
 from .transcription import COMMIT_EMPTY
 
@@ -39,34 +39,6 @@ _LATE = BYTES_PER_S // 5
 """So much waits, and larger pieces are sent."""
 _KNOWN = 32
 """Items whose words are known that are remembered: what comes late for them belongs to no other."""
-_DIP = 0.18
-"""−15 dB: in a pause, speech is so much below its mean level."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TranscriberPolicy:
-    """Where utterances end that do not end by themselves, and what is kept. Raises ValueError."""
-
-    hangover_s: float = 0.0
-    """How long the caller's `speaking` stays true after speech: it ended so much earlier."""
-    soft_s: float = 10.0
-    """An utterance of this length ends at the next pause of `dip_s`, even if the caller knows of none."""
-    dip_s: float = 0.2
-    """A short pause: so long well below the level of the speech before it."""
-    most_s: float = 20.0
-    """Longest utterance. It is cut at the quietest place of the last `search_s`."""
-    search_s: float = 1.0
-    """Audio in which that place is looked for. Only an utterance of almost `most_s` waits for it."""
-    kept_s: float = 60.0
-    """Audio kept until it is transcribed, sent or not; beyond it the oldest is dropped and counted."""
-    attempts: int = 2
-    """How often an utterance is sent of which the server says that it cannot be transcribed."""
-
-    def __post_init__(self) -> None:
-        if not 0 < self.search_s < self.soft_s <= self.most_s:
-            raise ValueError("search_s, soft_s, most_s: needed is 0 < search_s < soft_s ≤ most_s")
-        if not self.kept_s > 0 or not self.dip_s > 0 or not self.hangover_s >= 0 or not self.attempts >= 1:
-            raise ValueError("kept_s and dip_s have to be above 0, hangover_s from 0, attempts from 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,21 +70,17 @@ class Transcriber:
         self.dropped_s = 0.0
         self._policy = policy or TranscriberPolicy()
         self._prefix = prefix
-        self._begun = 0
+        self._hearing = Hearing(self._policy, prefix)
         self._commits = 0
         self._spoken: deque[Spoken] = deque()
-        self._open: Spoken | None = None
         self._feeding: Leg | None = None
-        self._quiet_below: float | None = None
-        self._dip_s = 0.0
-        self._held: bytearray | None = None
 
     # -- what is said --
 
     @property
     def live(self) -> bool:
         """Whether an utterance is being heard."""
-        return self._open is not None
+        return self._hearing.open is not None
 
     @property
     def owed(self) -> int:
@@ -138,23 +106,13 @@ class Transcriber:
         """
         if not speaking:
             return self.end()
-        if self._open is None:
-            self._hear_first(pcm, at, pre_roll)
-        else:
-            self._open.pcm += pcm
-            self._open.ended_at = max(self._open.started_at, at - self._policy.hangover_s)
-        if self._open is not None:
-            self._cut(self._open, pcm, at)
+        self._spoken.extend(self._hearing.hear(pcm, at, pre_roll))
         self._bound()
         return self._waiting() >= _LEAST_PIECE
 
     def end(self) -> bool:
         """The utterance being heard is over, if there is one. Returns like `hear`."""
-        self._held = None
-        if self._open is None:
-            return False
-        self._close(self._open)
-        return True
+        return self._hearing.end()
 
     def give_up(self, reason: RealtimeError) -> list[Line]:
         """Send nothing of what is kept, ever. Returns the final lines: what is known of it."""
@@ -170,60 +128,32 @@ class Transcriber:
         self._feeding = Leg(self)
         return self._feeding
 
+    def finals(self) -> list[Line]:
+        """The final lines that may be told now: those of the oldest utterances.
+
+        They come with `Leg.take_event` and `Leg.lost`, too; ask when `dropped_s` has grown meanwhile.
+        """
+        lines = []
+        while self._spoken and self._spoken[0].text is not None:
+            line = self._spoken.popleft().last_line()
+            if line is not None:
+                lines.append(line)
+        return lines
+
     # -- inside --
 
-    def _hear_first(self, pcm: bytes, at: float, pre_roll: Sequence[bytes]) -> None:
-        """An utterance begins; after a cut in a pause, not before there is more than what a pause leaves."""
-        first_s = len(pcm) / BYTES_PER_S
-        if self._held is not None and self._quiet_below is not None:
-            self._held += pcm
-            held_s = len(self._held) / BYTES_PER_S
-            loud = rms(pcm) >= self._quiet_below
-            if not loud and held_s <= self._policy.hangover_s:
-                return
-            pcm, pre_roll, self._held = bytes(self._held), (), None
-            first_s = first_s if loud else held_s
-        self._add(b"".join(pre_roll) + pcm, at - first_s, at)
-
-    def _add(self, pcm: bytes | bytearray, started_at: float, at: float) -> None:
-        self._begun += 1
-        ended_at = max(started_at, at - self._policy.hangover_s)
-        self._open = Spoken(f"{self._prefix}{self._begun}", started_at, ended_at, bytearray(pcm))
-        self._quiet_below, self._dip_s = None, 0.0
-        self._spoken.append(self._open)
-
-    def _close(self, spoken: Spoken) -> None:
-        spoken.over = True
-        self._open = None
-
-    def _cut(self, spoken: Spoken, pcm: bytes, at: float) -> None:
-        """End an utterance that has become long: in a pause, else at the quietest place."""
-        policy = self._policy
-        if spoken.heard_s < policy.soft_s:
-            return
-        if self._quiet_below is None:
-            self._quiet_below = _DIP * rms(spoken.pcm)
-        self._dip_s = self._dip_s + len(pcm) / BYTES_PER_S if rms(pcm) < self._quiet_below else 0.0
-        if self._dip_s >= policy.dip_s:
-            spoken.ended_at = max(spoken.started_at, at - self._dip_s)
-            self._held = bytearray()
-            self._close(spoken)
-        elif spoken.heard_s >= policy.most_s:
-            search = spoken.pcm[_bytes(policy.most_s - policy.search_s) :]
-            rest = search[quietest(search) :]
-            del spoken.pcm[len(spoken.pcm) - len(rest) :]
-            spoken.ended_at = at - len(rest) / BYTES_PER_S
-            self._close(spoken)
-            self._add(rest, spoken.ended_at, at)
-
     def _bound(self) -> None:
-        excess = sum(len(spoken.pcm) for spoken in self._spoken) - _bytes(self._policy.kept_s)
+        excess = sum(len(spoken.pcm) for spoken in self._spoken) - seconds_to_bytes(self._policy.kept_s)
         for spoken in self._spoken:
             if excess <= 0:
                 return
+            if spoken.text is not None:
+                continue
             dropped = min(excess, len(spoken.pcm))
             self.dropped_s += spoken.drop(dropped) / BYTES_PER_S
             excess -= dropped
+            if spoken.over and not spoken.pcm and not spoken.taken:
+                self._give_up(spoken)
 
     def _waiting(self) -> int:
         return sum(len(spoken.pcm) - spoken.sent for spoken in self._spoken)
@@ -242,7 +172,7 @@ class Transcriber:
         """The next of its audio to send, empty if it is not worth it yet."""
         ready = len(spoken.pcm)
         if not spoken.over:
-            ready = min(ready, _bytes(self._policy.most_s - self._policy.search_s))
+            ready = min(ready, self._hearing.most_sent_bytes)
         ready -= spoken.sent
         if not spoken.over and ready < _LEAST_PIECE:
             return b""
@@ -259,15 +189,6 @@ class Transcriber:
 
     def _give_up(self, spoken: Spoken) -> None:
         spoken.finish("", error=ConnectionLost(reason="more was said than could be kept"))
-
-    def _finals(self) -> list[Line]:
-        """The final lines that may be told now: those of the oldest utterances."""
-        lines = []
-        while self._spoken and self._spoken[0].text is not None:
-            line = self._spoken.popleft().last_line()
-            if line is not None:
-                lines.append(line)
-        return lines
 
 
 class Leg:
@@ -343,7 +264,7 @@ class Leg:
             case ErrorReported(error) if error.code == COMMIT_EMPTY:
                 if (spoken := self._refused(error.event_id)) is not None:
                     self._fail(spoken, error)
-        return [*lines, *self._transcriber._finals()]
+        return [*lines, *self._transcriber.finals()]
 
     def lost(self) -> list[Line]:
         """The connection is gone: what it owes is sent again on the next one.
@@ -360,7 +281,7 @@ class Leg:
             self._transcriber._feeding = None
         for spoken in mine:
             self._transcriber._send_again(spoken)
-        return self._transcriber._finals()
+        return self._transcriber.finals()
 
     # -- inside --
 
@@ -429,7 +350,3 @@ class Leg:
             spoken.finish("", error=error)
         else:
             self._transcriber._send_again(spoken)
-
-
-def _bytes(seconds: float) -> int:
-    return round(seconds * BYTES_PER_S) // 2 * 2
