@@ -116,7 +116,6 @@ class MixOriginal:
 
     def __init__(self, mixes: "Mixes", metrics: Metrics) -> None:
         self.voice = Original()
-        self._counted_s = 0.0
         self._mixes = mixes
         self._metrics = metrics
 
@@ -139,9 +138,8 @@ class MixOriginal:
             self._mixes.wake(START_S)
         elif not self._mixes.playing:
             self.voice.forget()
-        if self.voice.dropped_s > self._counted_s:
-            self._metrics.dropped("original", self.voice.dropped_s - self._counted_s)
-            self._counted_s = self.voice.dropped_s
+        if dropped_s := self.voice.take_dropped_s():
+            self._metrics.dropped("original", dropped_s)
 
     def close(self) -> None:
         """The microphone is gone."""
