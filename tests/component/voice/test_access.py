@@ -139,4 +139,7 @@ async def test_a_session_that_is_lost_makes_the_gate_doubt(
         stage.simulator.faults.add(Fault("drop"))
         await stage.until(lambda: "session.recovered" in stage.notices.events)
         assert stage.notices.events == ["session.failed", "session.recovered"]
+        (family,) = (f for f in stage.metrics.registry.collect() if f.name == "parley_session_failures")
+        counted = [(s.labels["reason"], s.value) for s in family.samples if s.name.endswith("_total")]
+        assert counted == [("ConnectionLost", 1.0)], "once, by its class: a text is no label"
     assert lost == [None]
