@@ -10,7 +10,8 @@ import pytest
 from parley.demo.people import Person
 from parley.simulator import Fault, SessionRecord, Turn
 
-from .counting import Speech, both, events, speech, spoken, told, words_on
+from .conftest import AGENTS
+from .counting import Speech, both, events, hears_all, rests, speech, spoken, told, words_on
 from .running import eventually
 from .talking import agent_track, asks, brisk, hears_it_out, hears_something, lines, voice, with_agent
 from .venue import Venue
@@ -53,6 +54,38 @@ async def test_an_answer_that_is_cut_is_finished_and_the_next_one_knows_what_was
         assert text.split()[0] in context
         assert text.split()[-1] in context
         assert first.refused == second.refused == []
+
+
+async def test_an_answer_that_stalls_is_finished_by_the_next_session_and_every_word_is_heard_once(
+    venue: Venue,
+) -> None:
+    text, reply = spoken(0, REPLY)
+    venue.simulator.script.add(Turn(say=text))
+    async with (
+        venue.served(PARLEY_VOICE_AGENT__STALL_S="5", **AGENTS) as (worker, room),
+        with_agent(venue, room, "ann", "listener") as ann,
+    ):
+        venue.simulator.faults.add(Fault("stall", session="conversation", after_sent_s=2.0, duration_s=15.0))
+        ann.say(speech("en", 2, first=14).pcm)
+        await hears_all(ann, agent_track("ann"), reply, 40)
+        await rests(ann, agent_track("ann"))
+        heard = await asyncio.to_thread(_heard, ann, reply)
+        assert heard == list(range(REPLY)), heard
+        first, second = _conversations(venue)
+        begun = first.responses[-1].first_audio_at
+        assert begun is not None
+        assert 5 <= second.opened_at - begun < 10, (
+            "by the watch over answers, before the one over microphones"
+        )
+        assert first.refused == second.refused == []
+        assert "a response does not go on" in str((await told(ann, "session.failed"))["detail"])
+        await told(ann, "session.recovered")
+        counted = {
+            series: value
+            for series, value in (await worker.metrics()).items()
+            if series.startswith("parley_session_failures_total")
+        }
+        assert counted == {'parley_session_failures_total{kind="voice_agent",reason="ConnectionLost"}': 1.0}
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,30 @@ import random
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
-from parley.demo.livekit_server import LiveKitServer
+import pytest
 
-from .counting import audible, gets, heard_out, speech, track_name, words_on
+from parley.demo.livekit_server import LiveKitServer
+from parley.simulator import Turn
+
+from .conftest import AGENTS
+from .counting import (
+    PERIOD_S,
+    WORD_S,
+    audible,
+    events,
+    gets,
+    heard_out,
+    hears_all,
+    recordings,
+    rests,
+    speech,
+    spoken,
+    told,
+    track_name,
+    words_on,
+)
 from .running import eventually
-from .talking import rpc
+from .talking import agent_track, hears_something, rpc, with_agent
 from .venue import Venue
 
 NAME = track_name("ann", "fr")
@@ -25,6 +44,7 @@ class Proxy:
         address = urlsplit(url)
         self._to = (str(address.hostname), int(address.port or 0))
         self._writers: set[asyncio.StreamWriter] = set()
+        self._refusals = 0
         self.url = ""
 
     @contextlib.asynccontextmanager
@@ -37,13 +57,26 @@ class Proxy:
             self.cut()
             server.close()
 
-    def cut(self) -> None:
-        """Ends what is connected, without a word."""
+    def cut(self, *, refusals: int = 0) -> None:
+        """Ends what is connected, without a word; the next `refusals` who connect are sent away.
+
+        Who is refused to resume a connection makes a new one.
+        """
+        self._refusals = refusals
         for writer in list(self._writers):
             writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        if self._refusals and head.startswith(b"GET /rtc"):
+            self._refusals -= 1
+            writer.write(
+                b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            )
+            writer.close()
+            return
         there_reader, there_writer = await asyncio.open_connection(*self._to)
+        there_writer.write(head)
         both = {writer, there_writer}
         self._writers |= both
         try:
@@ -83,6 +116,72 @@ async def test_the_workers_connection_to_livekit_is_cut_while_somebody_speaks_an
         ann.say(more.pcm)
         await heard_out(bob, NAME, more)
         assert words_on(bob, NAME, more) == list(range(4))
+
+
+def _touched(duration_s: float) -> int:
+    """How many words at most a gap can cut or swallow."""
+    return int((duration_s + WORD_S) / PERIOD_S) + 1
+
+
+@pytest.mark.parametrize("refusals", [1, 3])
+async def test_a_connection_that_is_made_anew_costs_what_is_said_to_it_meanwhile_and_that_is_announced(
+    venue: Venue, refusals: int
+) -> None:
+    said, more = speech("en", 14), speech("en", 4, first=14)
+    async with (
+        Proxy(venue.server.url).running() as proxy,
+        venue.served(PARLEY_DRAIN_S="0", LIVEKIT_URL=proxy.url) as (worker, room),
+        venue.join(room, "ann", speaks="en") as ann,
+        venue.join(room, "bob", speaks="fr", hears="fr") as bob,
+        venue.join(room, "cem", hears="fr", microphone=False) as cem,
+    ):
+        await gets(bob, NAME)
+        await gets(cem, NAME)
+        ann.say(said.pcm)
+        await bob.until(lambda p: any(audible(r) for r in p.recordings), 20)
+        proxy.cut(refusals=refusals)
+        dropped = await told(bob, "audio.dropped", 40)
+        assert dropped["speaker"] == "ann"
+        missed_s = float(str(dropped["detail"]).split()[0])
+        await heard_out(bob, NAME, said)
+        found = words_on(bob, NAME, said)
+        assert words_on(cem, NAME, said) == found, "one listener came back later than the other"
+        lost = sorted(set(range(14)) - set(found))
+        assert found == sorted(set(found)), f"doubled or out of order: {found}"
+        assert len(lost) <= _touched(missed_s), f"{found} with {missed_s} s announced"
+        assert not lost or lost[-1] - lost[0] == len(lost) - 1, f"lost in more than one place: {lost}"
+        assert len(recordings(bob, NAME)) == 2, "the same track once more"
+        assert len(venue.sessions) == 1, "the session went on"
+        await gets(bob, NAME)
+        ann.say(more.pcm)
+        await heard_out(bob, NAME, more)
+        assert words_on(bob, NAME, more) == list(range(4))
+        assert len(events(bob, "audio.dropped")) == 1
+        counted_s = (await worker.metrics())['parley_audio_dropped_seconds_total{where="ingress"}']
+        assert counted_s == pytest.approx(missed_s, abs=0.1)
+
+
+@pytest.mark.parametrize("refusals", [1, 3])
+async def test_an_answer_goes_on_when_the_connection_was_made_anew_and_no_word_of_it_is_lost(
+    venue: Venue, refusals: int
+) -> None:
+    text, reply = spoken(0, 14)
+    venue.simulator.script.add(Turn(say=text))
+    async with (
+        Proxy(venue.server.url).running() as proxy,
+        venue.served(PARLEY_DRAIN_S="0", LIVEKIT_URL=proxy.url, **AGENTS) as (_, room),
+        with_agent(venue, room, "ann", "listener") as ann,
+    ):
+        track = agent_track("ann")
+        began = ann.say(speech("en", 2, first=14).pcm)
+        await ann.quiet()
+        await hears_something(ann, began)
+        proxy.cut(refusals=refusals)
+        assert await hears_all(ann, track, reply, 40) == list(range(14))
+        await rests(ann, track)
+        assert await asyncio.to_thread(words_on, ann, track, reply) == list(range(14))
+        assert len(recordings(ann, track)) == 2, "the same track once more"
+        assert len(venue.sessions) == 1, "the session went on"
 
 
 async def test_people_come_go_and_change_their_language_at_random_and_what_is_left_is_right(

@@ -25,8 +25,3 @@ def primary(tag: str) -> str:
     """The primary language of a BCP-47 tag, shortest code first: `pt-BR` → `pt`, `zho` → `zh`."""
     code = tag.split("-", 1)[0].lower()
     return _SHORTEST.get(code, code)
-
-
-def same_language(a: str, b: str) -> bool:
-    """Whether two tags name one language, whatever their region or script."""
-    return primary(a) == primary(b)

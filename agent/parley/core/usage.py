@@ -217,8 +217,3 @@ class Budget:
     def exceeded(self) -> bool:
         """Whether nothing is left."""
         return self._exceeded
-
-    @property
-    def left_usd(self) -> float | None:
-        """What is left, at least 0; None without a limit."""
-        return None if self.limit_usd is None else max(0.0, self.limit_usd - self.spent_usd)

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .frames import FRAME_S, SILENCE
+from .clock import FrameClock
+from .frames import SILENCE
 from .limit import limited
 from .original import START_S, Duck, Original, gain_of, is_heard
 from .playout import Playout, PlayoutPolicy
@@ -24,12 +25,12 @@ class DuckedPlayout:
         self._duck = Duck(gain_of(duck_db))
         self._limiter_gain = np.ones(1, np.float32)
         self._ready: deque[bytes] = deque()
-        self._next_due: float | None = None
+        self._clock = FrameClock()
 
     @property
     def playing(self) -> bool:
         """Whether the clock must tick."""
-        return self._next_due is not None
+        return self._clock.playing
 
     @property
     def waiting_s(self) -> float:
@@ -45,13 +46,13 @@ class DuckedPlayout:
     def push(self, pcm: bytes, now: float) -> float:
         """Adds translation, PCM16 mono 24 kHz; returns the seconds that were given up."""
         dropped = self.translation.push(pcm, now)
-        self._begin(self.translation.next_due)
+        self._clock.start(self.translation.next_due)
         return dropped
 
     def flush(self, now: float) -> None:
         """See Playout."""
         self.translation.flush(now)
-        self._begin(self.translation.next_due)
+        self._clock.start(self.translation.next_due)
 
     def hear(self, pcm: bytes, ready: Callable[[], float], *, speaking: bool = False) -> None:
         """Adds PCM16 mono 24 kHz of the original. If it says something while the clock rests, it is played
@@ -59,36 +60,28 @@ class DuckedPlayout:
         self.original.push(pcm, speaking=speaking)
         if self.original.silent_s == 0.0:
             if not self.playing:
-                self._begin(ready() + START_S)
+                self._clock.start(ready() + START_S)
         elif not self.playing:
             self.original.forget()
 
     def due(self, now: float) -> list[bytes]:
         """The frames to hand to the track now."""
-        frames: list[bytes] = []
-        while self._next_due is not None and self._next_due <= now + 1e-6:
-            frames.append(self._mixed(self._next_due))
-            self._next_due += FRAME_S
+        frames = [self._mixed(at) for at in self._clock.ticks(now)]
         if frames:
             self.original.settle()
         return frames
 
     def postpone(self, until: float) -> None:
         """Nothing is due before `until`: what waits is played from then on."""
-        if self._next_due is not None:
-            self._next_due = max(self._next_due, until)
+        self._clock.postpone(until)
         self.translation.postpone(until)
 
     def rest(self) -> None:
         """The clock need not tick until there is something to play."""
-        self._next_due = None
+        self._clock.rest()
         self.translation.rest()
         self.original.forget()
         self._duck.gain = 1.0
-
-    def _begin(self, at: float | None) -> None:
-        if self._next_due is None:
-            self._next_due = at
 
     def _mixed(self, at: float) -> bytes:
         self._ready += self.translation.due(at)

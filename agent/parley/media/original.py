@@ -41,13 +41,17 @@ class Original:
         self._gap = True
         self.silent_s = math.inf
         """Seconds that were played since something was said."""
-        self.dropped_s = 0.0
-        """Seconds that came too late to be played, so far."""
+        self._dropped_s = 0.0
 
     @property
     def waiting_s(self) -> float:
         """Seconds that have come and were not taken."""
         return len(self._held) / BYTES_PER_S
+
+    def take_dropped_s(self) -> float:
+        """Seconds that came too late to be played, since this was last asked."""
+        dropped_s, self._dropped_s = self._dropped_s, 0.0
+        return dropped_s
 
     def push(self, pcm: bytes, *, speaking: bool = False) -> None:
         """Adds PCM16 mono 24 kHz; `speaking`: it is known for speech."""
@@ -97,7 +101,7 @@ class Original:
         old = np.frombuffer(bytes(self._held[:excess]), np.int16)
         new = np.frombuffer(bytes(self._held[excess : excess + FRAME_BYTES]), np.int16)
         self._held[: excess + len(new) * 2] = faded(old, new).tobytes()
-        self.dropped_s += excess / BYTES_PER_S
+        self._dropped_s += excess / BYTES_PER_S
 
     def _rises(self, pcm: bytes) -> bool:
         """Whether this is louder than the room has been."""

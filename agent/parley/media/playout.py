@@ -8,6 +8,7 @@ import numpy as np
 from parley.core.framing import BYTES_PER_S
 from parley.core.lag import LagGovernor, LagPolicy, given_up
 
+from .clock import FrameClock
 from .frames import FRAME_BYTES, FRAME_S, SILENCE
 from .stretch import LOOKAHEAD_BYTES, Squeeze, faded
 
@@ -45,7 +46,7 @@ class Playout:
         self._held = bytearray()
         """Speech between the queue and the track, while it is played faster."""
         self._partial = bytearray()
-        self._next_due: float | None = None
+        self._clock = FrameClock()
         self._silent_run = 0
         self._began = False
         self._margin_s = self._policy.margin_s
@@ -60,12 +61,12 @@ class Playout:
     @property
     def playing(self) -> bool:
         """Whether the clock must tick: something was heard and `rest` was not called since."""
-        return self._next_due is not None
+        return self._clock.playing
 
     @property
     def next_due(self) -> float | None:
         """When the next frame is to be played; None while it rests."""
-        return self._next_due
+        return self._clock.next_due
 
     @property
     def waiting_s(self) -> float:
@@ -83,9 +84,9 @@ class Playout:
         whole = len(self._partial) // FRAME_BYTES
         if whole:
             self._split(whole)
-        if self._next_due is None:
+        if not self._clock.playing:
             if any(map(self._audible, self._frames)):
-                self._next_due = now + self._margin_s
+                self._clock.start(now + self._margin_s)
                 self._governor.caught_up()
         elif whole and self._starved:
             self._resume()
@@ -98,20 +99,15 @@ class Playout:
 
     def due(self, now: float) -> list[bytes]:
         """The frames to hand to the track now; silence where the session is silent or late."""
-        frames: list[bytes] = []
-        while self._next_due is not None and self._next_due <= now + 1e-6:
-            frames.append(self._take())
-            self._next_due += FRAME_S
-        return frames
+        return [self._take() for _ in self._clock.ticks(now)]
 
     def postpone(self, until: float) -> None:
         """Nothing is due before `until`: what waits is played from then on."""
-        if self._next_due is not None:
-            self._next_due = max(self._next_due, until)
+        self._clock.postpone(until)
 
     def rest(self) -> None:
         """Ends playing until audible audio is pushed again. Leading silence of that is not played."""
-        self._next_due = None
+        self._clock.rest()
         self._silent_run = 0
         self._began = False
         self._starved = 0
@@ -132,7 +128,7 @@ class Playout:
         del self._partial[: whole * FRAME_BYTES]
         samples = np.frombuffer(block, dtype=np.int16).reshape(whole, -1)
         peaks = np.maximum(samples.max(axis=1), -(samples.min(axis=1).astype(np.int32)))
-        if self._next_due is None and not self._frames and int(peaks.max()) < self._policy.silent_peak:
+        if not self._clock.playing and not self._frames and int(peaks.max()) < self._policy.silent_peak:
             return  # nobody waits for silence; within a delta it keeps the words' distance from the next
         for i, peak in enumerate(peaks.tolist()):
             self._frames.append((block[i * FRAME_BYTES : (i + 1) * FRAME_BYTES], peak))

@@ -4,6 +4,7 @@ from collections import deque
 
 from parley.core.framing import BYTES_PER_S
 
+from .clock import FrameClock
 from .frames import FRAME_BYTES, FRAME_S, SILENCE
 
 MARGIN_S = 0.01
@@ -19,7 +20,7 @@ class SpeechPlayout:
     def __init__(self) -> None:
         self._frames: deque[bytes] = deque()
         self._partial = bytearray()
-        self._next_due: float | None = None
+        self._clock = FrameClock()
         self._paused = False
         self._complete = False
         self._played_bytes = 0
@@ -30,7 +31,7 @@ class SpeechPlayout:
     @property
     def playing(self) -> bool:
         """Whether the clock must tick."""
-        return self._next_due is not None
+        return self._clock.playing
 
     @property
     def paused(self) -> bool:
@@ -77,8 +78,8 @@ class SpeechPlayout:
         for i in range(whole):
             self._frames.append(bytes(self._partial[i * FRAME_BYTES : (i + 1) * FRAME_BYTES]))
         del self._partial[: whole * FRAME_BYTES]
-        if self._next_due is None and self._frames and not self._paused:
-            self._next_due = now + MARGIN_S
+        if self._frames and not self._paused:
+            self._clock.start(now + MARGIN_S)
         return 0.0
 
     def complete(self, now: float) -> None:
@@ -113,20 +114,15 @@ class SpeechPlayout:
 
     def due(self, now: float) -> list[bytes]:
         """The frames to hand to the track now."""
-        frames: list[bytes] = []
-        while self._next_due is not None and self._next_due <= now + 1e-6:
-            frames.append(self._take())
-            self._next_due += FRAME_S
-        return frames
+        return [self._take() for _ in self._clock.ticks(now)]
 
     def postpone(self, until: float) -> None:
         """Nothing is due before `until`: what waits is played from then on."""
-        if self._next_due is not None:
-            self._next_due = max(self._next_due, until)
+        self._clock.postpone(until)
 
     def rest(self) -> None:
         """The clock need not tick until there is something to play."""
-        self._next_due = None
+        self._clock.rest()
 
     def _take(self) -> bytes:
         if self._paused or not self._frames:

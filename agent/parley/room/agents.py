@@ -35,9 +35,9 @@ from parley.voice.ports import Ending, Surroundings, Who
 from .camera import picture
 from .changes import Changes
 from .costs import AgentAccounts, RoomCosts
-from .handover import Handover, Spawn
+from .handover import Handover
 from .text_output import CAPTIONS_TOPIC, Text, TextOutput, microphone_sid
-from .track_input import Ingress, MixedIn
+from .track_input import Ingress, MixedIn, Spawn
 from .track_output import TrackOutput, take_back
 
 logger = logging.getLogger("parley.room")

@@ -1,7 +1,10 @@
 """The worker's own connection to LiveKit: nothing is played while it is away, so that nothing is lost.
 
-A resumed connection keeps its tracks. One that is made anew publishes them under new SIDs, which nobody hears
-before the permissions name them and the listeners have subscribed again.
+    reconnecting ──▶ reconnected                                          resumed: the tracks are the same
+    reconnecting ──▶ republished … ──▶ reconnected ──▶ subscribed …       made anew, under new SIDs
+
+Nobody hears tracks that were published anew before the permissions name them and the listeners have
+subscribed again.
 """
 
 import asyncio
@@ -11,8 +14,10 @@ from livekit import rtc
 
 from .track_output import Player
 
-LISTEN_S = 1.5
+LISTEN_S = 2.0
 """How long listeners may take to subscribe to tracks that were published anew."""
+EARS_S = 0.15
+"""From the first listener of a track, which is the only one that LiveKit tells of, to the last one's ear."""
 
 
 class Blip:
@@ -23,37 +28,35 @@ class Blip:
         self._player = player
         self._heard = heard
         self._anew: set[str] = set()
-        self._connected = True
+        self._release: asyncio.TimerHandle | None = None
         room.on("reconnecting", self._away)
         room.on("reconnected", self._back)
         room.on("local_track_republished", self._republished)
         room.on("local_track_subscribed", self._subscribed)
 
     def _away(self) -> None:
-        self._connected = False
         self._anew.clear()
+        self._wait(None)
         self._player.hold()
-
-    def _back(self) -> None:
-        self._connected = True
-        asyncio.get_running_loop().call_later(LISTEN_S, self._release)
-        self._look()
 
     def _republished(self, publication: rtc.LocalTrackPublication, previous_sid: str) -> None:
         self._anew.add(publication.sid)
-        if self._connected:  # once more, after it seemed to be over
-            self._player.hold()
-            asyncio.get_running_loop().call_later(LISTEN_S, self._release)
+
+    def _back(self) -> None:
+        if self._anew & self._heard():
+            self._wait(LISTEN_S)
+        else:
+            self._player.release()
 
     def _subscribed(self, track: rtc.LocalTrack) -> None:
-        self._anew.discard(track.sid)
-        self._look()
+        if self._release is not None and track.sid in self._anew:
+            self._anew.discard(track.sid)
+            if not self._anew & self._heard():
+                self._wait(EARS_S)
 
-    def _look(self) -> None:
-        if self._connected and not self._anew & self._heard():
-            self._release()
-
-    def _release(self) -> None:
-        if self._connected:
-            self._anew.clear()
-            self._player.release()
+    def _wait(self, duration_s: float | None) -> None:
+        """The player is released in so many seconds, or not before the connection is back."""
+        if self._release is not None:
+            self._release.cancel()
+        loop = asyncio.get_running_loop()
+        self._release = None if duration_s is None else loop.call_later(duration_s, self._player.release)

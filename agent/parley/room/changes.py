@@ -3,6 +3,9 @@
 LiveKit's callbacks only write down what changed; the supervisor then looks at the room as it is. So a
 participant who changes an attribute a thousand times a second is one entry, and the stream is bounded by
 the number of participants.
+
+While the worker's own connection is made anew, LiveKit says that everybody has left, and then that everybody
+has come. Nobody has: what changed is looked at when the connection is back.
 """
 
 import asyncio
@@ -19,6 +22,8 @@ class Changes:
     def __init__(self) -> None:
         self._changed: dict[str, None] = {}
         self._some = asyncio.Event()
+        self._connected = asyncio.Event()
+        self._connected.set()
         self.closed = False
         """Whether the room is gone."""
 
@@ -31,15 +36,17 @@ class Changes:
         """The room is gone: `take` returns at once from now on."""
         self.closed = True
         self._some.set()
+        self._connected.set()
 
     async def take(self, settle_s: float) -> list[str]:
         """Waits for a change, then `settle_s` for what comes with it; returns and forgets all changes.
 
-        Cancelled: nothing is forgotten.
+        They come when the connection is there. Cancelled: nothing is forgotten.
         """
         await self._some.wait()
         if not self.closed:
             await asyncio.sleep(settle_s)
+            await self._connected.wait()
         taken = list(self._changed)
         self._changed.clear()
         if not self.closed:
@@ -72,6 +79,8 @@ class Changes:
         room.on("track_muted", lambda p, _: self.add(p.identity))
         room.on("track_unmuted", lambda p, _: self.add(p.identity))
         room.on("room_metadata_changed", anything)
+        room.on("reconnecting", self._connected.clear)
+        room.on("reconnected", self._connected.set)
         room.on("reconnected", anything)
         room.on("local_track_republished", anything)
         room.on("disconnected", lambda *_: self.close())

@@ -19,9 +19,10 @@ from livekit import rtc
 from parley.core.accounts import Accounts
 
 from .changes import ROOM
-from .handover import Spawn, read_text, send_text
+from .handover import read_text, send_text
 from .roster import People
 from .succession import Succession
+from .track_input import Spawn
 
 logger = logging.getLogger("parley.room")
 

@@ -6,7 +6,7 @@ leaving worker ──text stream parley.handover──▶ the worker that stands
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -15,7 +15,8 @@ from pydantic import ValidationError
 
 from livekit import rtc
 
-from .succession import is_worker, successor
+from .succession import heir, is_worker
+from .track_input import Spawn
 
 logger = logging.getLogger("parley.room")
 
@@ -28,8 +29,6 @@ SEND_S = 3.0
 """How long all of them together may take to be sent."""
 READ_S = 10.0
 """How long one may take to arrive."""
-
-Spawn = Callable[..., "asyncio.Task[None]"]
 
 
 class Handover:
@@ -46,7 +45,7 @@ class Handover:
     @property
     def to(self) -> str | None:
         """The worker that takes over when this one leaves; None: nobody does."""
-        return successor(self._room) if self._room.isconnected() else None
+        return heir(self._room) if self._room.isconnected() else None
 
     async def give(self, to: str, known: Mapping[str, tuple[str, llm.ChatContext]]) -> dict[str, str]:
         """Sends conversations to a worker, each the newest of it, by key with the agent's name.

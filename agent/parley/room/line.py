@@ -1,6 +1,7 @@
 """A line: what one speaker says in one language, or one voice agent says, as it is played."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from time import monotonic
 from typing import Protocol
@@ -29,7 +30,7 @@ class Queue(Protocol):
     def rest(self) -> None: ...
 
 
-class Line:
+class Line(ABC):
     """A queue whose audio is expected, pushed, played and counted. Implements most of `AudioOut`.
 
     Whoever makes it audible says when it can be heard (`ready`) and sees to it that it is played (`wake`).
@@ -56,13 +57,13 @@ class Line:
         """Whether something is to be heard now or soon."""
         return self._expecting or self._queue.playing
 
+    @abstractmethod
     def ready(self, now: float) -> float:
         """Wakes whatever makes the line audible; returns from when on it can be heard."""
-        raise NotImplementedError
 
+    @abstractmethod
     def wake(self) -> None:
         """There is something to play that was not pushed just now."""
-        raise NotImplementedError
 
     def push(self, pcm: bytes) -> None:
         """See AudioOut."""

@@ -18,7 +18,7 @@ import numpy as np
 
 from livekit import rtc
 from parley.media.bus import Bus
-from parley.media.frames import FRAME_S
+from parley.media.clock import FrameClock
 from parley.media.original import START_S, Duck, Original, Samples, gain_of, is_heard
 from parley.media.playout import Playout, PlayoutPolicy
 from parley.metrics import Metrics
@@ -116,7 +116,6 @@ class MixOriginal:
 
     def __init__(self, mixes: "Mixes", metrics: Metrics) -> None:
         self.voice = Original()
-        self._counted_s = 0.0
         self._mixes = mixes
         self._metrics = metrics
 
@@ -139,9 +138,8 @@ class MixOriginal:
             self._mixes.wake(START_S)
         elif not self._mixes.playing:
             self.voice.forget()
-        if self.voice.dropped_s > self._counted_s:
-            self._metrics.dropped("original", self.voice.dropped_s - self._counted_s)
-            self._counted_s = self.voice.dropped_s
+        if dropped_s := self.voice.take_dropped_s():
+            self._metrics.dropped("original", dropped_s)
 
     def close(self) -> None:
         """The microphone is gone."""
@@ -205,12 +203,12 @@ class Mixes:
         self._originals: dict[MixOriginal, None] = {}
         self._outputs: dict[MixOutput, None] = {}
         self._bus = Bus()
-        self._next_due: float | None = None
+        self._clock = FrameClock()
 
     @property
     def playing(self) -> bool:
         """Whether the clock ticks for anything here."""
-        return self._next_due is not None
+        return self._clock.playing
 
     def line(
         self,
@@ -252,8 +250,7 @@ class Mixes:
 
     def wake(self, within_s: float = 0.0) -> None:
         """Something is to be played, `within_s` from now at the earliest."""
-        if self._next_due is None:
-            self._next_due = monotonic() + within_s
+        self._clock.start(monotonic() + within_s)
         self._player.add(self)
 
     def ready(self, voice: Voice, now: float) -> float:
@@ -271,10 +268,7 @@ class Mixes:
             if output.sounding:
                 output.outlet.unmute(now)
         heard = [output for output in self._outputs if output.playing and not output.outlet.muted]
-        frames = []
-        while self._next_due is not None and self._next_due <= now + 1e-6:
-            frames.append(self._frame(self._next_due, heard))
-            self._next_due += FRAME_S
+        frames = [self._frame(at, heard) for at in self._clock.ticks(now)]
         if not frames:
             return None
         for original in self._originals:
@@ -288,8 +282,7 @@ class Mixes:
 
     def postpone(self, until: float) -> None:
         """See Playable."""
-        if self._next_due is not None:
-            self._next_due = max(self._next_due, until)
+        self._clock.postpone(until)
         for line in self._lines:
             line.postpone(until)
 
@@ -305,7 +298,7 @@ class Mixes:
             line.rest()
         for original in self._originals:
             original.voice.forget()
-        self._next_due = None
+        self._clock.rest()
         return not any(output.sounding and output.outlet.muted for output in self._outputs)
 
     def _frame(self, at: float, heard: list[MixOutput]) -> np.ndarray[tuple[int, int], np.dtype[np.int16]]:

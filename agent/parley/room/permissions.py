@@ -33,7 +33,10 @@ class Permissions:
         self._sent: Table | None = None
 
     def apply(self, wanted: Table, *, again: bool = False) -> None:
-        """Sends `wanted` if it is not what the server has; `again` after a reconnect, in any case."""
+        """Sends `wanted` if it is not what the server has; `again` after a reconnect, in any case.
+
+        A connection that is made anew has tracks with new SIDs, and the SDK sends it the table that it knows.
+        """
         if wanted == self._sent and not again:
             return
         self._room.local_participant.set_track_subscription_permissions(

@@ -17,6 +17,7 @@ from parley.voice.hybrid import HybridAgent
 from parley.voice.prompts import exactly
 
 from .agents import RoomAgents
+from .refusals import INVALID, NOT_ALLOWED, NOT_FOUND, Askers, Refused, answered
 
 logger = logging.getLogger("parley.room")
 
@@ -28,29 +29,11 @@ MOST_CHARS = 4_000
 """Characters of one request or message that are taken."""
 MOST_ANSWER = 14_000
 """Bytes of an answer; LiveKit takes 15 KiB."""
-REQUESTS_PER_S = 5.0
-REQUESTS_BURST = 20.0
 MESSAGES_PER_S = 0.5
 MESSAGES_BURST = 5.0
 """Of typed messages, for each participant."""
 
-STANDS_BY = "this worker stands by; another one serves the room"
-
 _FORM = '{"to": identity, "text" | "instructions": text, "interrupt": true | false}'
-
-
-class Refused(Exception):
-    """A request that is not obeyed; the text names the field, what was given and what is allowed."""
-
-    def __init__(self, code: int, message: str, data: str | None = None) -> None:
-        super().__init__(message)
-        self.code = code
-        self.data = data
-        """The same for machines, as JSON."""
-
-
-NOT_ALLOWED, NOT_FOUND, INVALID, TOO_MANY = 1403, 1404, 1400, 1429
-"""Codes of refused requests: as HTTP's, a thousand higher, as LiveKit's own RPC errors are."""
 
 
 class Requests:
@@ -73,7 +56,7 @@ class Requests:
         self._roster = roster
         self._standby = standby
         self._spawn = spawn
-        self._asked = Buckets(REQUESTS_PER_S, REQUESTS_BURST)
+        self._askers = Askers(standby)
         self._typed = Buckets(MESSAGES_PER_S, MESSAGES_BURST)
 
     def listen(self) -> None:
@@ -92,10 +75,8 @@ class Requests:
             self._room.unregister_text_stream_handler(topic)
 
     def _on_say(self, call: rtc.RpcInvocationData) -> str:
-        try:
+        with answered():
             agent = self.say(call.caller_identity, call.payload)
-        except Refused as e:
-            raise rtc.RpcError(e.code, str(e)) from None
         return json.dumps({"to": agent.caller.identity, "agent": agent.name})
 
     def say(self, caller: str, payload: str) -> VoiceAgent | HybridAgent:
@@ -126,10 +107,8 @@ class Requests:
         return agent
 
     def _on_state(self, call: rtc.RpcInvocationData) -> str:
-        try:
-            self._take_turn(STATE, call.caller_identity)
-        except Refused as e:
-            raise rtc.RpcError(e.code, str(e)) from None
+        with answered():
+            self._askers.take_turn(STATE, call.caller_identity, self._roster())
         caller = call.caller_identity
         trusted = self._trusted(caller)
         state = self._state(lambda identity: trusted or identity == caller)
@@ -139,19 +118,13 @@ class Requests:
             text = json.dumps({"truncated": True, "people": len(self._roster()), "usd": state["usd"]})
         return text
 
-    def _take_turn(self, method: str, caller: str) -> None:
-        if self._standby():
-            raise Refused(NOT_FOUND, STANDS_BY)
-        if not self._asked.take(caller, monotonic(), self._roster()):
-            raise Refused(TOO_MANY, f"{method}: more than {REQUESTS_PER_S:g} requests per second")
-
     def _trusted(self, caller: str) -> bool:
         participant = self._roster().get(caller)
         by_kind = participant is not None and participant.kind == "agent"
         return by_kind or caller in self._may_say or "*" in self._may_say
 
     def _admit(self, caller: str) -> None:
-        self._take_turn(SAY, caller)
+        self._askers.take_turn(SAY, caller, self._roster())
         if not self._trusted(caller):
             raise Refused(NOT_ALLOWED, f"{SAY}: {_shown(caller)} may not; PARLEY_LIMITS__SAY names who may")
 

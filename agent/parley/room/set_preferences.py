@@ -4,29 +4,16 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from time import monotonic
 
 from livekit import rtc
-from parley.core.policy import Buckets
 from parley.core.preferences import Rejection, shown
 from parley.core.wishes import DECLINED, METHOD, Request, read_request, told
 
-from .requests import (
-    INVALID,
-    NOT_ALLOWED,
-    NOT_FOUND,
-    REQUESTS_BURST,
-    REQUESTS_PER_S,
-    STANDS_BY,
-    TOO_MANY,
-    Refused,
-)
+from .refusals import INVALID, NOT_ALLOWED, NOT_FOUND, Askers, Refused, answered
 from .roster import People
 
 JOINING_S = 2.5
 """How long a caller may take to be seen in the room. Of a caller's 10 s LiveKit keeps 7 for the way."""
-MOST_BYTES = 240
-"""Of an error's text: LiveKit cuts it off at 256."""
 
 
 class SetPreferences:
@@ -49,9 +36,8 @@ class SetPreferences:
         self._people = people
         self._hosts = hosts
         self._changed = changed
-        self._standby = standby
         self._pass_on = pass_on
-        self._asked = Buckets(REQUESTS_PER_S, REQUESTS_BURST)
+        self._askers = Askers(standby)
 
     def listen(self) -> None:
         """Registers the method."""
@@ -63,18 +49,12 @@ class SetPreferences:
             self._room.local_participant.unregister_rpc_method(METHOD)
 
     async def _on_set(self, call: rtc.RpcInvocationData) -> str:
-        try:
+        with answered():
             return await self._take(call.caller_identity, call.payload)
-        except Refused as e:
-            message = str(e).encode()[:MOST_BYTES].decode(errors="ignore")
-            raise rtc.RpcError(e.code, message, e.data) from None
 
     async def _take(self, caller: str, payload: str) -> str:
         present = self._room.remote_participants
-        if self._standby():
-            raise Refused(NOT_FOUND, STANDS_BY)
-        if not self._asked.take(caller, monotonic(), {*present, caller}):
-            raise Refused(TOO_MANY, f"{METHOD}: more than {REQUESTS_PER_S:g} requests per second")
+        self._askers.take_turn(METHOD, caller, {*present, caller})
         request = read_request(payload, self._people.allowed)
         if not isinstance(request, Request):
             raise _invalid(*request)

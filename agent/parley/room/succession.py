@@ -28,10 +28,14 @@ def is_worker(participant: rtc.Participant) -> bool:
     return participant.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT and WORKER in participant.attributes
 
 
-def successor(room: rtc.Room) -> str | None:
-    """The worker that serves the room once this one has left, by identity; None where none stands by."""
-    others = [p for p in room.remote_participants.values() if is_worker(p)]
-    return min(others, key=lambda p: (_joined(p), p.sid)).identity if others else None
+def heir(room: rtc.Room) -> str | None:
+    """The worker that takes over when this one leaves, by identity; None where none stands by.
+
+    The first that came after it and does not leave itself.
+    """
+    me = room.local_participant
+    after = [p for p in _others(room) if not _earlier(p, me) and "holding" not in _handover(p)]
+    return min(after, key=_age).identity if after else None
 
 
 class Succession:
@@ -88,8 +92,7 @@ class Succession:
     @property
     def heir(self) -> str | None:
         """Who takes over when this one leaves, by identity."""
-        after = [p for p in self._others() if not self._earlier(p) and "holding" not in _handover(p)]
-        return min(after, key=lambda p: (_joined(p), p.sid)).identity if after else None
+        return heir(self._room)
 
     @property
     def taken(self) -> bool:
@@ -133,11 +136,18 @@ class Succession:
         return [each[key] for each in said if "holding" in each and key in each]
 
     def _others(self) -> list[rtc.RemoteParticipant]:
-        return [p for p in self._room.remote_participants.values() if is_worker(p)]
+        return _others(self._room)
 
     def _earlier(self, other: rtc.RemoteParticipant) -> bool:
-        me = self._room.local_participant
-        return (_joined(other), other.sid) < (_joined(me), me.sid)
+        return _earlier(other, self._room.local_participant)
+
+
+def _others(room: rtc.Room) -> list[rtc.RemoteParticipant]:
+    return [p for p in room.remote_participants.values() if is_worker(p)]
+
+
+def _earlier(one: rtc.Participant, other: rtc.Participant) -> bool:
+    return _age(one) < _age(other)
 
 
 def _handover(participant: rtc.Participant) -> dict[str, Any]:
@@ -153,6 +163,6 @@ def _list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
-def _joined(participant: rtc.Participant) -> float:
+def _age(participant: rtc.Participant) -> tuple[float, str]:
     joined = participant.joined_at
-    return joined.timestamp() if joined is not None else float("inf")
+    return (joined.timestamp() if joined is not None else float("inf"), participant.sid)

@@ -127,7 +127,9 @@ class RoomSupervisor:
         self._standby = True
         self._leaving = asyncio.Event()
         self._group = asyncio.TaskGroup()
-        self._ingress = Ingress(self._layer, policy.gate, self._spawn, self._costs.record.spoke)
+        self._ingress = Ingress(
+            self._layer, policy.gate, self._spawn, self._costs.record.spoke, self._not_heard
+        )
         around = Around(
             *(room, self._player, self._layer, metrics, self._notices),
             *(self._ingress, self._changes, self._spawn),
@@ -199,7 +201,7 @@ class RoomSupervisor:
         self._permissions.apply({})
         self._changes.listen(self._room)
         Blip(self._room, self._player, lambda: {t.sid for t in self._tracks() if t.listeners})
-        self._room.on("local_track_republished", self._republished)
+        self._room.on("reconnected", lambda: self._permit(again=True))
         self._changes.add(ROOM)
         for identity in self._room.remote_participants:
             self._changes.add(identity)
@@ -335,11 +337,6 @@ class RoomSupervisor:
         taken = self._layout.taken(self._translations.listeners, self._translations.heard)
         self._originals.fit(originals_of(taken, participants), participants)
 
-    def _republished(self, publication: rtc.LocalTrackPublication, previous_sid: str) -> None:
-        """A full reconnect gave a track a new SID: heard by nobody until the table names it."""
-        self._permit(again=True)
-        self._changes.add(ROOM)
-
     async def _describe(self) -> None:
         """Says in the worker's attribute which track is what."""
         tracks = {
@@ -366,6 +363,12 @@ class RoomSupervisor:
         if self._standby:
             return  # the worker that serves the room says it
         self._notices.say("preference.rejected", speaker=identity, language=None, detail=str(rejection))
+
+    def _not_heard(self, speaker: str, duration_s: float) -> None:
+        """The worker's connection was made anew: what was said to it meanwhile is lost."""
+        self._metrics.dropped("ingress", duration_s)
+        detail = f"{duration_s:.1f} s were not heard: the worker's connection was made anew"
+        self._notices.say("audio.dropped", speaker=speaker, language=None, detail=detail)
 
     # What participants ask for
 

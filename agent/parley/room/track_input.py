@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from time import monotonic
 from typing import Literal, Protocol
@@ -135,6 +136,8 @@ class Microphone:
         self.silenced = False
         """Whether the speaker has withdrawn consent: nobody hears anything."""
         self.blend = Blend(self.on_audio)
+        self.heard_at = 0.0
+        """When the last frame came (monotonic, s)."""
         self._spoke = spoke
         self._gate = PhraseGate(policy)
         self._speech = SpeechProbability()
@@ -154,6 +157,7 @@ class Microphone:
         """One frame of PCM16 mono 24 kHz that arrived at `at`."""
         if self._closed or self.silenced:
             return
+        self.heard_at = at
         speaking = self._gate.decide(self._speech.push(np.frombuffer(pcm, dtype=np.int16)))
         if self._gate.voiced_s:
             self._spoke(self._gate.voiced_s)
@@ -172,8 +176,18 @@ class Microphone:
         self._speech.close()
 
 
-Running = tuple[str, int, Stream]
-"""SID of the track, milliseconds of a frame, and the stream."""
+@dataclass(frozen=True)
+class Running:
+    """A track that is captured. One SID is another track after the connection was made anew."""
+
+    sid: str
+    track: rtc.Track
+    frame_ms: int
+    stream: Stream
+
+    def captures(self, publication: rtc.RemoteTrackPublication) -> bool:
+        """Whether it is what is published now."""
+        return self.sid == publication.sid and self.track is publication.track
 
 
 class Ingress:
@@ -188,10 +202,16 @@ class Ingress:
         policy: GatePolicy,
         spawn: Spawn,
         spoke: Callable[[str, float], None] = lambda identity, voiced_s: None,
+        missed: Callable[[str, float], None] = lambda identity, duration_s: None,
     ) -> None:
-        """`spoke`: told who spoke, and for how many seconds."""
+        """`spoke`: told who spoke, and for how many seconds.
+
+        `missed`: told whom nobody heard for how many seconds, because the worker's connection was made anew.
+        """
         self._layer = layer
         self._spoke = spoke
+        self._missed = missed
+        self._away: dict[str, float] = {}
         self._policy = policy
         self._spawn = spawn
         self._microphones: dict[str, Microphone] = {}
@@ -202,6 +222,8 @@ class Ingress:
         """Follows a new track of a speaker at once: what is said before anybody subscribes is lost."""
         room.on("track_published", self._published)
         room.on("track_subscribed", self._subscribed)
+        room.on("reconnecting", lambda: self._lose(room.remote_participants))
+        room.on("reconnected", lambda: self._find(room.remote_participants))
 
     def _microphone(self, identity: str) -> Microphone:
         """The microphone of a speaker; made when first asked for."""
@@ -251,6 +273,7 @@ class Ingress:
             for source in SOURCES:
                 await self._drop(identity, source)
             self._microphones.pop(identity).close()
+            self._away.pop(identity, None)
         self._silenced &= participants.keys()
 
     async def aclose(self) -> None:
@@ -274,12 +297,29 @@ class Ingress:
             if chosen is publication and free:
                 self._open(identity, source, publication)
 
+    def _lose(self, participants: Mapping[str, rtc.RemoteParticipant]) -> None:
+        """The connection is away: from now on those who are captured may not be heard."""
+        now = monotonic()
+        for identity, source in self._streams:
+            participant = participants.get(identity)
+            sound = _sounds(participant).get(source) if participant is not None else None
+            if sound is not None and not sound.muted and identity not in self._silenced:
+                self._away.setdefault(identity, now)
+
+    def _find(self, participants: Mapping[str, rtc.RemoteParticipant]) -> None:
+        """The connection is back. One that was resumed has the tracks that it had."""
+        for (identity, source), running in self._streams.items():
+            participant = participants.get(identity)
+            sound = _sounds(participant).get(source) if participant is not None else None
+            if sound is not None and running.captures(sound):
+                self._away.pop(identity, None)
+
     async def _fit(self, identity: str, participant: rtc.RemoteParticipant, wanted: bool) -> None:
         sounds = _sounds(participant) if wanted else {}
         for source in SOURCES:
             await self._fit_source(identity, source, sounds.get(source), participant)
         heard = {publication.sid for publication in sounds.values()}
-        heard |= {running[0] for key, running in self._streams.items() if key[0] == identity}
+        heard |= {running.sid for key, running in self._streams.items() if key[0] == identity}
         for other in participant.track_publications.values():
             if other.kind == rtc.TrackKind.KIND_AUDIO and other.sid not in heard and other.subscribed:
                 other.set_subscribed(False)
@@ -301,15 +341,15 @@ class Ingress:
             publication.set_subscribed(True)
         if publication.track is None:
             # Until the new track is there, the one that it replaces is heard, if it still is.
-            old = participant.track_publications.get(running[0]) if running is not None else None
+            old = participant.track_publications.get(running.sid) if running is not None else None
             if old is None or old.track is None:
                 await self._drop(identity, source)
             return
         frame_ms = self._microphone(identity).frame_ms
-        if running is not None and running[:2] != (publication.sid, frame_ms):
+        if running is not None and (running.frame_ms != frame_ms or not running.captures(publication)):
             # The old stream ends where the new one begins: the phrase goes on.
             del self._streams[identity, source]
-            await running[2].aclose()
+            await running.stream.aclose()
         if (identity, source) not in self._streams:
             self._open(identity, source, publication)
 
@@ -325,13 +365,15 @@ class Ingress:
             stream = PublicStream(publication.track, frame_ms, on_audio, self._spawn)
         else:
             stream = self._layer.open_stream(publication.track, RATE_HZ, frame_ms, on_audio)
-        self._streams[identity, source] = (publication.sid, frame_ms, stream)
+        self._streams[identity, source] = Running(publication.sid, publication.track, frame_ms, stream)
+        if (away_at := self._away.pop(identity, None)) is not None:
+            self._missed(identity, monotonic() - max(away_at, microphone.heard_at))
 
     async def _drop(self, identity: str, source: Source) -> None:
         running = self._streams.pop((identity, source), None)
         if running is None:
             return
-        await running[2].aclose()
+        await running.stream.aclose()
         if identity in self._microphones:
             self._microphones[identity].blend.clear()
             if not any((identity, other) in self._streams for other in SOURCES):

@@ -129,7 +129,6 @@ class DuckedTrack(TrackOutput):
         policy: PlayoutPolicy | None = None,
     ) -> None:
         self._ducked = DuckedPlayout(duck_db, policy)
-        self._counted_s = 0.0
         super().__init__(player, name, layer, metrics, self._ducked)
 
     def hear(
@@ -139,10 +138,8 @@ class DuckedTrack(TrackOutput):
         self._ducked.hear(pcm, self._heard_from, speaking=speaking)
         if self._ducked.playing:
             self._player.add(self)
-        dropped_s = self._ducked.original.dropped_s
-        if dropped_s > self._counted_s:
-            self._metrics.dropped("original", dropped_s - self._counted_s)
-            self._counted_s = dropped_s
+        if dropped_s := self._ducked.original.take_dropped_s():
+            self._metrics.dropped("original", dropped_s)
 
     def _heard_from(self) -> float:
         return self.ready(monotonic())

@@ -89,7 +89,6 @@ class RoomTranslations:
         self._finishing: list[Running] = []
         self._starting: list[BridgeKey] = []
         self._refused: tuple[Refusal | BridgeKey, ...] = ()
-        self._ended_usd = 0.0
         self._own_words = OwnWords()
         self._looking: asyncio.TimerHandle | None = None
         self._leaving = False
@@ -113,11 +112,6 @@ class RoomTranslations:
     def live(self) -> bool:
         """Whether somebody's phrase, or its tail, is being worked on."""
         return any(running.bridge.live for running in self._running.values())
-
-    @property
-    def usd(self) -> float:
-        """What all of them have cost, at list prices."""
-        return self._ended_usd + sum(running.bridge.usd for running in self.all)
 
     @property
     def listeners(self) -> Heard:
@@ -266,7 +260,6 @@ class RoomTranslations:
             self._ingress.detach(running.spec.key.speaker, running.spec.key)
         if running in self._finishing:
             self._finishing.remove(running)
-        self._ended_usd += running.bridge.usd
         self._changes.add()
 
     async def _fit_tracks(self) -> None:

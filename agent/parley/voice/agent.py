@@ -335,7 +335,6 @@ class VoiceAgent:
             case ResponseEnded():
                 self._response_ended(event)
             case Reconnecting(reason=reason) if reason != "rotation":
-                self._around.metrics.session_failed(KIND, reason)
                 self._entry.lost(reason)
             case TurnTranscribed(usage=usage) if usage is not None:
                 self._spending.transcription(usage)

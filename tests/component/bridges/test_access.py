@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from component.bridges.conftest import Rig
+from fakes.gate import rooms
 from livekit.plugins.openai_realtime.errors import (
     AuthenticationError,
     ConnectError,
@@ -23,18 +24,6 @@ from parley.testing import ScriptedDial
 pytestmark = pytest.mark.looptime
 
 MakeRig = Callable[..., Rig]
-
-
-def rooms(count: int, most_streams: int | None = None) -> tuple[Gatekeeper, list[Access]]:
-    """So many rooms of one worker."""
-    gatekeeper = Gatekeeper(most_streams)
-    made = []
-    for number in range(1, count + 1):
-        access = Access()
-        gatekeeper.enter(number, access.take)
-        access.connected(lambda message, number=number: gatekeeper.take(number, message))  # type: ignore[misc]
-        made.append(access)
-    return gatekeeper, made
 
 
 async def attempt(access: Access, error: RealtimeError | None = None, took_s: float = 0.0) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -277,22 +278,24 @@ def known() -> Iterator[Registry]:
         yield known
 
 
+@asynccontextmanager
+async def staged(monkeypatch: pytest.MonkeyPatch, **options: Any) -> AsyncIterator[Stage]:
+    """A room's agents with fakes for voices, to their end."""
+    async with asyncio.TaskGroup() as group:
+        stage = Stage(group, **options)
+
+        def make(*args: Any, **more: Any) -> FakeAgent:
+            stage.made.append(FakeAgent(*args, **more))
+            return stage.made[-1]
+
+        monkeypatch.setattr(module, "VoiceAgent", make)
+        yield stage
+        await stage.agents.finish()
+
+
 @pytest.fixture
 def serve(known: Registry, monkeypatch: pytest.MonkeyPatch) -> Serve:
-    @asynccontextmanager
-    async def serving(**options: Any) -> AsyncIterator[Stage]:
-        async with asyncio.TaskGroup() as group:
-            stage = Stage(group, **options)
-
-            def make(*args: Any, **more: Any) -> FakeAgent:
-                stage.made.append(FakeAgent(*args, **more))
-                return stage.made[-1]
-
-            monkeypatch.setattr(module, "VoiceAgent", make)
-            yield stage
-            await stage.agents.finish()
-
-    return serving
+    return partial(staged, monkeypatch)
 
 
 async def test_an_agent_gets_a_track_and_a_microphone(serve: Serve) -> None:

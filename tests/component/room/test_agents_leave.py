@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
 from livekit.agents import Agent, llm
 
-from component.room.test_agents import FakeAgent, Stage, person
+from component.room.test_agents import Stage, person, staged
 from fakes.room import FakeParticipant
 from livekit import rtc
 from parley import agents as registry
-from parley.room import agents as module
 from parley.room import handover
 from parley.room.handover import TOPIC
 
@@ -25,22 +24,20 @@ Serve = Callable[..., Any]
 
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
-    @asynccontextmanager
-    async def serving() -> AsyncIterator[Stage]:
-        async with asyncio.TaskGroup() as group:
-            stage = Stage(group)
-
-            def make(*args: Any, **more: Any) -> FakeAgent:
-                stage.made.append(FakeAgent(*args, **more))
-                return stage.made[-1]
-
-            monkeypatch.setattr(module, "VoiceAgent", make)
-            yield stage
-            await stage.agents.finish()
-
     with registry.fresh() as known:
         known.register("clerk", lambda: Agent(instructions=""))
-        yield serving
+        yield partial(staged, monkeypatch)
+
+
+def publish_slowly(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each track takes a second to be published."""
+    publish = stage.room.local_participant.publish_track
+
+    async def slowly(track: Any, options: Any) -> Any:
+        await asyncio.sleep(1.0)
+        return await publish(track, options)
+
+    monkeypatch.setattr(stage.room.local_participant, "publish_track", slowly)
 
 
 def second_worker(stage: Stage, identity: str = "parley-2", joined_s: float = 200.0) -> FakeParticipant:
@@ -192,13 +189,7 @@ async def test_tracks_are_published_at_the_same_time_and_hold_nothing_up(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with serve() as stage:
-        publish = stage.room.local_participant.publish_track
-
-        async def slowly(track: Any, options: Any) -> Any:
-            await asyncio.sleep(1.0)
-            return await publish(track, options)
-
-        monkeypatch.setattr(stage.room.local_participant, "publish_track", slowly)
+        publish_slowly(stage, monkeypatch)
         loop = asyncio.get_running_loop()
         began = loop.time()
         people = [person(f"p{place}", "clerk") for place in range(10)]
@@ -220,13 +211,7 @@ async def test_a_track_that_is_being_published_when_its_agent_ends_is_taken_back
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with serve() as stage:
-        publish = stage.room.local_participant.publish_track
-
-        async def slowly(track: Any, options: Any) -> Any:
-            await asyncio.sleep(1.0)
-            return await publish(track, options)
-
-        monkeypatch.setattr(stage.room.local_participant, "publish_track", slowly)
+        publish_slowly(stage, monkeypatch)
         await stage.fit(person("ana", "clerk"))
         await stage.fit(person("ana"))
         await asyncio.sleep(3.0)

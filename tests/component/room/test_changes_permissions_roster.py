@@ -47,6 +47,35 @@ async def test_taking_waits_for_a_change_and_for_what_comes_with_it() -> None:
 
 
 @pytest.mark.looptime
+async def test_what_changes_while_the_connection_is_away_is_taken_when_it_is_back() -> None:
+    room, changes = FakeRoom(), Changes()
+    changes.listen(room)  # type: ignore[arg-type]
+    room.join(FakeParticipant("ana"))
+    task = asyncio.create_task(changes.take(0.5))
+    await asyncio.sleep(0.1)
+    room.leave("ana")  # a server that asks for a new connection: everybody is gone, and then it is away
+    room.emit("reconnecting")
+    await asyncio.sleep(10)
+    assert not task.done()
+    room.join(FakeParticipant("ben"))
+    room.emit("reconnected")
+    assert await task == ["ana", "ben", ROOM]
+
+
+@pytest.mark.looptime
+async def test_a_connection_that_does_not_come_back_is_waited_for_no_more() -> None:
+    room, changes = FakeRoom(), Changes()
+    changes.listen(room)  # type: ignore[arg-type]
+    room.emit("reconnecting")
+    changes.add("ana")
+    task = asyncio.create_task(changes.take(0.5))
+    await asyncio.sleep(10)
+    room.emit("disconnected", None)
+    assert await task == ["ana"]
+    assert changes.closed
+
+
+@pytest.mark.looptime
 async def test_cancelled_it_forgets_nothing() -> None:
     changes = Changes()
     changes.add("a")

@@ -85,3 +85,6 @@ async def test_a_worker_that_finds_another_before_it_takes_its_mixes_back(room: 
         await room.until(
             lambda: {sid for given in room.said("give") for sid in given[1:]} == {"TR_ana", "TR_cat"}
         )
+        assert not _permitted(room)
+        assert {listener for listener, *_ in room.said("give")} == {"ben"}
+        assert room.said("publish") == room.said("unpublish") == [MIX]

@@ -75,6 +75,7 @@ async def test_what_is_not_translated_any_more_is_given_back(
     await server.until(lambda: len(server.asked) == 1)
     _fit(originals, room, ("ann", ["bob"]))
     await server.until(lambda: server.asked[1:] == [("bob", ["TR_cat"], True)])
+    assert originals.muted == {"bob": {"TR_mic"}}
 
 
 async def test_the_same_again_asks_for_nothing(server: Server, room: FakeRoom, originals: Originals) -> None:
@@ -105,6 +106,7 @@ async def test_somebody_who_joins_again_is_taken_it_again(
     room.remote_participants["bob"].sid = "PA_again"
     _fit(originals, room, ("ann", ["bob"]))
     await server.until(lambda: server.asked == [("bob", ["TR_mic"], False)] * 2)
+    assert originals.muted == {"bob": {"TR_mic"}}, "of the one who is there, not of the one who was"
 
 
 async def test_what_the_server_does_not_do_is_asked_again(

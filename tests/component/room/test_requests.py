@@ -13,22 +13,17 @@ import pytest
 from livekit import rtc
 from parley.agents import Caller
 from parley.core.model import Kind, Participant, Preferences, Roster
-from parley.room import requests as module
+from parley.room import refusals, requests
+from parley.room.refusals import INVALID, NOT_ALLOWED, NOT_FOUND, REQUESTS_BURST, REQUESTS_PER_S, TOO_MANY
 from parley.room.requests import (
     CHAT_TOPIC,
     CONTEXT_TOPIC,
-    INVALID,
     MESSAGES_BURST,
     MESSAGES_PER_S,
     MOST_ANSWER,
     MOST_CHARS,
-    NOT_ALLOWED,
-    NOT_FOUND,
-    REQUESTS_BURST,
-    REQUESTS_PER_S,
     SAY,
     STATE,
-    TOO_MANY,
     Requests,
 )
 from parley.voice.prompts import exactly
@@ -154,7 +149,8 @@ class Stage:
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     stage = Stage()
-    monkeypatch.setattr(module, "monotonic", lambda: stage.now)
+    for module in (requests, refusals):
+        monkeypatch.setattr(module, "monotonic", lambda: stage.now)
     return stage
 
 

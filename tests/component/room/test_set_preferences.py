@@ -10,9 +10,8 @@ from fakes.room import FakeParticipant, FakeRoom
 from livekit import rtc
 from parley.core.model import Preferences
 from parley.core.preferences import Allowed
-from parley.room import roster
-from parley.room import set_preferences as module
-from parley.room.requests import INVALID, NOT_ALLOWED, NOT_FOUND, TOO_MANY
+from parley.room import refusals, roster
+from parley.room.refusals import INVALID, NOT_ALLOWED, NOT_FOUND, TOO_MANY
 from parley.room.roster import KEPT_S, MOST_KEPT, People
 from parley.room.set_preferences import SetPreferences
 
@@ -71,7 +70,7 @@ class Stage:
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     stage = Stage()
-    monkeypatch.setattr(module, "monotonic", lambda: stage.now)
+    monkeypatch.setattr(refusals, "monotonic", lambda: stage.now)
     monkeypatch.setattr(roster, "monotonic", lambda: stage.now)
     return stage
 

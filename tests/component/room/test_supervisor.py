@@ -15,8 +15,9 @@ from parley import __version__
 from parley.core.accounts import Line
 from parley.metrics import Metrics
 from parley.room import bridge_maker, translations
+from parley.room import supervisor as supervising
 from parley.room.costs import CostPolicy
-from parley.room.supervisor import RoomSupervisor
+from parley.room.supervisor import SETTLE_S, RoomSupervisor
 from parley.testing import ScriptedDial
 
 AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
@@ -240,9 +241,37 @@ async def test_a_new_sid_after_a_reconnect_is_in_the_next_table(room: FakeRoom, 
         assert publication is not None
         publication.sid = "TR_new"  # type: ignore[misc]
         tables = len(room.said("permit"))
+        room.emit("reconnecting")
         room.emit("local_track_republished", publication, FR)
+        room.emit("reconnected")
         assert room.said("permit")[tables:] == [{"ben": {"TR_new"}}], "at once, not at the next iteration"
         await room.until(lambda: "TR_new" in room.local_participant.attributes["parley.tracks"])
+
+
+async def test_a_connection_that_is_made_anew_ends_nothing(
+    room: FakeRoom, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervising, "thread_time", lambda: 0.0)  # it looks at once, however busy it was
+    room.join(ana())
+    room.join(ben())
+    async with serve() as supervisor:
+        await room.until(attached(room, ("ana", "fr")))
+        before = supervisor._translations.all
+        did = len(room.log)
+        room.emit("reconnecting")
+        for identity in ("ana", "ben"):
+            room.leave(identity)
+        await asyncio.sleep(5 * SETTLE_S)
+        room.join(ana())
+        room.join(ben())
+        room.emit("reconnected")
+        await asyncio.sleep(5 * SETTLE_S)
+        assert supervisor._translations.all == before, "LiveKit said that both had left"
+        assert not [done for done in room.log[did:] if done[0] in ("publish", "unpublish")]
+        room.emit("reconnecting")
+        room.leave("ben")
+        room.emit("reconnected")
+        await room.until(lambda: not supervisor._translations.all)
 
 
 async def test_leaving_tells_the_room_and_returns(room: FakeRoom, serve: Serve) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -66,7 +68,10 @@ class Stage:
         layer: Any = self.layer
         room: Any = self.room
         spawn: Any = None
-        self.ingress = Ingress(layer, GatePolicy(), spawn)
+        self.missed: list[tuple[str, float]] = []
+        self.ingress = Ingress(
+            layer, GatePolicy(), spawn, missed=lambda who, duration_s: self.missed.append((who, duration_s))
+        )
         self.ingress.listen(room)
         self.ana = self.room.join(FakeParticipant("ana"))
         self.hearer = Hearer()
@@ -265,3 +270,77 @@ async def test_muted_in_the_middle_of_a_phrase_it_is_over(stage: Stage) -> None:
     screen.muted = True
     await stage.follow()
     assert not microphone.speaking
+
+
+def made_anew(stage: Stage, sid: str) -> FakePublication:
+    """The connection is made anew: everybody leaves and comes again, with the SIDs that they had."""
+    stage.room.leave("ana")
+    stage.ana = stage.room.join(FakeParticipant("ana"))
+    publication = stage.publish(sid)
+    stage.room.emit("reconnected")
+    return publication
+
+
+async def test_after_the_connection_was_made_anew_the_same_sid_is_another_track(stage: Stage) -> None:
+    await stage.here("mic")
+    before = monotonic()
+    stage.room.emit("reconnecting")
+    stage.layer.deliver("track mic", 1)
+    mic = made_anew(stage, "mic")
+    await stage.follow()
+    assert mic.subscribed
+    assert not stage.layer.open, "the old track says nothing more"
+    mic.track = "track mic, the second"  # type: ignore[assignment]
+    stage.room.emit("track_subscribed", mic.track, mic, stage.ana)
+    stage.layer.deliver(mic.track, 2)
+    assert stage.hearer.heard == [1, 2]
+    ((speaker, duration_s),) = stage.missed
+    assert speaker == "ana"
+    assert 0 < duration_s <= monotonic() - before
+    await stage.follow()
+    assert len(stage.layer.opened) == 2
+
+
+async def test_a_new_track_that_is_there_before_the_old_one_is_let_go_takes_its_place(stage: Stage) -> None:
+    await stage.here("mic")
+    stage.room.emit("reconnecting")
+    mic = made_anew(stage, "mic")
+    mic.track = "track mic, the second"  # type: ignore[assignment]
+    await stage.follow()
+    assert list(stage.layer.open) == ["track mic, the second"]
+    assert [speaker for speaker, _ in stage.missed] == ["ana"]
+
+
+async def test_what_is_missed_counts_from_the_last_frame_on(stage: Stage) -> None:
+    await stage.here("mic")
+    stage.room.emit("reconnecting")
+    await asyncio.sleep(0.02)
+    heard = monotonic()
+    stage.layer.open["track mic"](frame(1), heard)
+    mic = made_anew(stage, "mic")
+    mic.track = "track mic, the second"  # type: ignore[assignment]
+    await stage.follow()
+    ((_, duration_s),) = stage.missed
+    assert 0 <= duration_s <= monotonic() - heard
+
+
+@pytest.mark.parametrize("why", ["resumed", "muted", "silenced", "gone"])
+async def test_nothing_is_missed_of_who_is_heard_all_along_or_says_nothing(stage: Stage, why: str) -> None:
+    mic = await stage.here("mic")
+    mic.muted = why == "muted"
+    stage.ingress.silence("ana", why == "silenced")
+    stage.room.emit("reconnecting")
+    if why == "resumed":
+        stage.room.emit("reconnected")
+    elif why == "gone":
+        stage.room.leave("ana")
+        stage.room.emit("reconnected")
+        await stage.follow("nobody")
+        stage.ana = stage.room.join(FakeParticipant("ana"))
+        stage.ingress.attach("ana", "key", stage.hearer)
+        await stage.here("mic")
+    else:
+        mic = made_anew(stage, "mic")
+        mic.track = "track mic, the second"  # type: ignore[assignment]
+        await stage.follow()
+    assert stage.missed == []

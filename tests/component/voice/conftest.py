@@ -110,6 +110,7 @@ class Stage:
         self.lines: list[tuple[str, str, str, bool]] = []
         self.cut: list[str] = []
         self.notices = RecordingNotices()
+        self.metrics = Metrics()
         self.queue = SpeechPlayout()
         self.track = RealTrack(self.queue)
         self.agent: VoiceAgent
@@ -244,7 +245,7 @@ def play(virtual_time: None) -> Play:
                 http,
                 stage,
                 stage.notices,
-                Metrics(),
+                stage.metrics,
                 access=access or Access(),
             )
             caller = Caller("ana", "Ana", language="en", room="r")

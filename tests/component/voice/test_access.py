@@ -9,25 +9,14 @@ from time import monotonic
 import pytest
 
 from component.voice.conftest import Play, Stage
-from parley.access import LIMIT, Access, Gatekeeper
+from fakes.gate import rooms
+from parley.access import LIMIT
 from parley.core.breaker import Breaker
 from parley.simulator.faults import Fault
 from parley.voice import entry
 from parley.voice.ports import Ending
 
 pytestmark = pytest.mark.looptime
-
-
-def rooms(count: int, most_streams: int | None = None) -> tuple[Gatekeeper, list[Access]]:
-    """So many rooms of one worker."""
-    gatekeeper = Gatekeeper(most_streams)
-    made = []
-    for number in range(1, count + 1):
-        access = Access()
-        gatekeeper.enter(number, access.take)
-        access.connected(lambda message, number=number: gatekeeper.take(number, message))  # type: ignore[misc]
-        made.append(access)
-    return gatekeeper, made
 
 
 def answered(stage: Stage) -> bool:
@@ -150,4 +139,7 @@ async def test_a_session_that_is_lost_makes_the_gate_doubt(
         stage.simulator.faults.add(Fault("drop"))
         await stage.until(lambda: "session.recovered" in stage.notices.events)
         assert stage.notices.events == ["session.failed", "session.recovered"]
+        (family,) = (f for f in stage.metrics.registry.collect() if f.name == "parley_session_failures")
+        counted = [(s.labels["reason"], s.value) for s in family.samples if s.name.endswith("_total")]
+        assert counted == [("ConnectionLost", 1.0)], "once, by its class: a text is no label"
     assert lost == [None]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from parley.core.language import OUTPUT_LANGUAGES, is_tag, primary, same_language
+from parley.core.language import OUTPUT_LANGUAGES, is_tag, primary
 
 
 @pytest.mark.parametrize("tag", ["en", "pt-BR", "zh-Hant-TW", "cmn", "sr-Latn", "de-CH-1996", "EN-us"])
@@ -28,12 +28,6 @@ def test_a_tag_longer_than_the_rfc_allows_is_none() -> None:
 )
 def test_the_primary_language_is_the_shortest_code(tag: str, code: str) -> None:
     assert primary(tag) == code
-
-
-def test_region_and_script_make_no_other_language() -> None:
-    assert same_language("pt-BR", "pt-PT")
-    assert same_language("zh-Hant", "cmn")
-    assert not same_language("no", "da")
 
 
 def test_the_thirteen_output_languages() -> None:

@@ -111,7 +111,7 @@ def test_the_bound_holds_whatever_comes() -> None:
         playout.push(number(n) * n if rng.random() < 0.7 else SILENCE * n, 0.0)
         assert playout.waiting_s <= 4.0 + 0.02
         if rng.random() < 0.3:
-            playout.due(playout._next_due or 0.0)
+            playout.due(playout.next_due or 0.0)
 
 
 def test_a_cut_inside_speech_does_not_click() -> None:
