@@ -16,6 +16,7 @@ then use the public API (`PublicAudioIn`, `PublicAudioOut`), which does the same
 import asyncio
 import ctypes
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
@@ -47,6 +48,7 @@ class NativeLayer:
         self._ffi: Any = ffi_pb2
         self._loop = loop
         self._streams: dict[int, OnAudio] = {}
+        self._attached = threading.local()
         self._pending: deque[tuple[int, bytes, float]] = deque()
         self._woken = False
         self._waiting: dict[int, asyncio.Future[Any]] = {}
@@ -66,18 +68,30 @@ class NativeLayer:
     def _tap(self, event: Any) -> None:
         which = event.WhichOneof("message")
         if which == "audio_stream_event":
+            self._stay_attached()
             audio = event.audio_stream_event
             if audio.stream_handle in self._streams:
                 if audio.HasField("frame_received"):
                     self._receive(audio.stream_handle, audio.frame_received.frame)
                 return
         elif which == "capture_audio_frame":
+            self._stay_attached()
             if event.capture_audio_frame.async_id > _MARK:
                 return
         elif which == "send_text" and event.send_text.async_id > _MARK:
             self._loop.call_soon_threadsafe(self._answer, event.send_text.async_id, event.send_text)
             return
         self._put(event)
+
+    def _stay_attached(self) -> None:
+        """Keeps the interpreter's state of a native thread that brings audio.
+
+        ctypes makes it for each call from such a thread and takes it apart afterwards, with the memory for
+        its frames: mapped, touched, unmapped, each time. The threads live as long as the process.
+        """
+        if not hasattr(self._attached, "done"):
+            ctypes.pythonapi.PyGILState_Ensure()
+            self._attached.done = True
 
     def _receive(self, stream: int, buffer: Any) -> None:
         info = buffer.info
