@@ -44,6 +44,7 @@ class NativeLayer:
 
         self._client: Any = FfiClient.instance
         self._handle: Any = FfiHandle
+        self._library = _Library(self._client._ffi_lib)
         self._audio: Any = audio_frame_pb2
         self._ffi: Any = ffi_pb2
         self._loop = loop
@@ -96,7 +97,7 @@ class NativeLayer:
     def _receive(self, stream: int, buffer: Any) -> None:
         info = buffer.info
         pcm = ctypes.string_at(info.data_ptr, info.num_channels * info.samples_per_channel * 2)
-        self._handle(buffer.handle.id).dispose()
+        self._library.drop(buffer.handle.id)
         if len(self._pending) >= MAX_PENDING:
             self._pending.popleft()
             self.dropped_frames += 1
@@ -139,20 +140,21 @@ class NativeLayer:
         if self._streams.pop(handle, None) is not None:
             self._handle(handle).dispose()
 
-    def capture(self, request: Any) -> None:
-        """Hands a prepared frame to its source; does not wait for the callback."""
-        self._client.request(request)
+    def capture(self, request: bytes) -> None:
+        """Hands the memory of a prepared request to its source; does not wait for the callback."""
+        self._library.request(request)
 
-    def capture_request(self, source: rtc.AudioSource, rate_hz: int, samples: int) -> Any:
-        """A reusable request to capture `samples` mono samples; the caller sets the buffer address."""
+    def capture_request(self, source: rtc.AudioSource, rate_hz: int, samples: int, address: int) -> bytes:
+        """A reusable request to capture the `samples` mono samples that are at `address` by then."""
         request = self._ffi.FfiRequest()
         capture = request.capture_audio_frame
         capture.source_handle = source._ffi_handle.handle
         capture.request_async_id = _MARK + 1
+        capture.buffer.data_ptr = address
         capture.buffer.sample_rate = rate_hz
         capture.buffer.num_channels = 1
         capture.buffer.samples_per_channel = samples
-        return request
+        return bytes(request.SerializeToString())
 
     async def send_text(
         self,
@@ -200,6 +202,27 @@ class NativeStream:
     async def aclose(self) -> None:
         """Stops it; immediate."""
         self._layer.close_stream(self._handle)
+
+
+class _Library:
+    """The native library's own functions, for what is called a hundred times a second."""
+
+    def __init__(self, library: Any) -> None:
+        own = ctypes.CDLL(library._name, handle=library._handle)
+        self._request = own.livekit_ffi_request
+        self._request.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p]
+        self._request.restype = ctypes.c_uint64
+        self.drop = own.livekit_ffi_drop_handle
+        self.drop.argtypes = [ctypes.c_uint64]
+        self.drop.restype = ctypes.c_bool
+        self._answer, self._length = ctypes.c_void_p(), ctypes.c_size_t()
+        self._out = ctypes.byref(self._answer), ctypes.byref(self._length)
+
+    def request(self, request: bytes) -> None:
+        """Sends a serialised request whose answer says nothing that is not known. On the loop only."""
+        answer = self._request(request, len(request), *self._out)
+        if not self.drop(answer):
+            raise RuntimeError("the native layer refused a request")
 
 
 _EXPECTED = {
