@@ -16,9 +16,11 @@ then use the public API (`PublicAudioIn`, `PublicAudioOut`), which does the same
 import asyncio
 import ctypes
 import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
@@ -56,6 +58,11 @@ class NativeLayer:
         self._last_id = _MARK
         self.dropped_frames = 0
         """Frames dropped because the loop did not keep up."""
+        self._ringing = threading.Lock()
+        self._bell, self._ring = os.pipe()
+        os.set_blocking(self._bell, False)
+        os.set_blocking(self._ring, False)
+        loop.add_reader(self._bell, self._deliver)
         self._put = self._client.queue.put
         self._client.queue.put = self._tap
 
@@ -63,6 +70,11 @@ class NativeLayer:
         """Takes the tap out."""
         self._streams.clear()
         self._client.queue.put = self._put
+        self._loop.remove_reader(self._bell)
+        with self._ringing:
+            os.close(self._ring)
+            self._ring = -1
+        os.close(self._bell)
 
     # On the native thread.
 
@@ -104,11 +116,14 @@ class NativeLayer:
         self._pending.append((stream, pcm, monotonic()))
         if not self._woken:
             self._woken = True
-            self._loop.call_soon_threadsafe(self._deliver)
+            with self._ringing:
+                self._library.write(self._ring, b"!", 1)
 
     # On the loop.
 
     def _deliver(self) -> None:
+        with suppress(BlockingIOError):
+            os.read(self._bell, 16)
         self._woken = False
         while self._pending:
             stream, pcm, at = self._pending.popleft()
@@ -205,10 +220,18 @@ class NativeStream:
 
 
 class _Library:
-    """The native library's own functions, for what is called a hundred times a second."""
+    """Native functions for what is called a hundred times a second.
+
+    The interpreter's lock is kept: to give it up and to take it again, from a native thread that has taken it
+    meanwhile, costs more than the call. None of them waits for such a thread: audio is copied and handed to
+    the native runtime, and callbacks come from there, under no lock of its own.
+    """
 
     def __init__(self, library: Any) -> None:
-        own = ctypes.CDLL(library._name, handle=library._handle)
+        own = ctypes.PyDLL(library._name, handle=library._handle)
+        self.write = ctypes.pythonapi.write
+        """`write(2)`."""
+        self.write.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t]
         self._request = own.livekit_ffi_request
         self._request.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p]
         self._request.restype = ctypes.c_uint64
