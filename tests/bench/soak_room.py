@@ -169,13 +169,12 @@ class Layer:
     async def _close(self, track: Any) -> None:
         del self.streams[track]
 
-    def capture_request(self, source: Source, rate_hz: int, samples: int) -> Any:
-        buffer = SimpleNamespace(data_ptr=0, bytes=samples * 2)
-        return SimpleNamespace(capture_audio_frame=SimpleNamespace(buffer=buffer), source=source)
+    def capture_request(self, source: Source, rate_hz: int, samples: int, address: int) -> Any:
+        return source, address, samples * 2
 
     def capture(self, request: Any) -> None:
-        buffer = request.capture_audio_frame.buffer
-        request.source.take(ctypes.string_at(buffer.data_ptr, buffer.bytes))
+        source, address, length = request
+        source.take(ctypes.string_at(address, length))
 
     async def send_text(self, room: Any, text: str, *, topic: str, **_: Any) -> None:
         if topic == "parley.events":

@@ -71,10 +71,13 @@ class StandIns:
         self.tracks = [
             rtc.LocalAudioTrack.create_audio_track(f"mic{i}", s) for i, s in enumerate(self._sources)
         ]
-        self._requests = [layer.capture_request(source, MIC_HZ, samples) for source in self._sources]
         speech = _chunks(_speech(), samples)
         noise = _chunks(np.random.default_rng(1).normal(0, 18, 8 * samples).astype(np.int16), samples)
         self._chunks = [speech if i < speaking else noise for i in range(size)]
+        self._requests = [
+            [layer.capture_request(source, MIC_HZ, samples, ctypes.addressof(chunk)) for chunk in chunks]
+            for source, chunks in zip(self._sources, self._chunks, strict=True)
+        ]
 
     async def feed(self) -> None:
         """Feeds for ever, the sources staggered over each second."""
@@ -82,11 +85,8 @@ class StandIns:
         began = time.monotonic()
         turn = 0
         while True:
-            for i, request in enumerate(self._requests):
-                chunks = self._chunks[i]
-                chunk = chunks[(turn + i) % len(chunks)]
-                request.capture_audio_frame.buffer.data_ptr = ctypes.addressof(chunk)
-                self._layer.capture(request)
+            for i, requests in enumerate(self._requests):
+                self._layer.capture(requests[(turn + i) % len(requests)])
                 due = began + (turn + (i + 1) / size) * _CHUNK_S - (_AHEAD_S if turn == 0 else 0)
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
             turn += 1

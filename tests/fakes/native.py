@@ -2,7 +2,6 @@
 
 import asyncio
 import ctypes
-from types import SimpleNamespace
 from typing import Any
 
 
@@ -13,13 +12,11 @@ class FakeLayer:
         self.blocks: list[tuple[float, bytes]] = []
         """(loop time, PCM) of each block."""
 
-    def capture_request(self, source: Any, rate_hz: int, samples: int) -> Any:
-        buffer = SimpleNamespace(data_ptr=0, bytes=samples * 2)
-        return SimpleNamespace(capture_audio_frame=SimpleNamespace(buffer=buffer))
+    def capture_request(self, source: Any, rate_hz: int, samples: int, address: int) -> tuple[int, int]:
+        return address, samples * 2
 
-    def capture(self, request: Any) -> None:
-        buffer = request.capture_audio_frame.buffer
-        pcm = ctypes.string_at(buffer.data_ptr, buffer.bytes)
+    def capture(self, request: tuple[int, int]) -> None:
+        pcm = ctypes.string_at(*request)
         self.blocks.append((asyncio.get_running_loop().time(), pcm))
 
     @property

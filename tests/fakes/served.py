@@ -29,9 +29,9 @@ def watched_room(monkeypatch: pytest.MonkeyPatch) -> FakeRoom:
     def purpose(key: Any) -> str:
         return key.language if isinstance(key, BridgeKey) else str(key)
 
-    def attached(self: Ingress, speaker: str, key: Any, hearer: Any, *, prompt: bool = False) -> None:
+    def attached(self: Ingress, speaker: str, key: Any, hearer: Any, frame_ms: int = 50) -> None:
         room.do("attach", (speaker, purpose(key)))
-        attach(self, speaker, key, hearer, prompt=prompt)
+        attach(self, speaker, key, hearer, frame_ms)
 
     def detached(self: Ingress, speaker: str, key: Any) -> None:
         room.do("detach", (speaker, purpose(key)))

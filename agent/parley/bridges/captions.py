@@ -17,7 +17,7 @@ from livekit.plugins.openai_realtime.errors import RealtimeError
 from livekit.plugins.openai_realtime.events import ErrorReported
 from livekit.plugins.openai_realtime.options import TranscriptionOptions
 from livekit.plugins.openai_realtime.spoken import Line
-from livekit.plugins.openai_realtime.transcriber import Append, Commit, Transcriber, TranscriberPolicy
+from livekit.plugins.openai_realtime.transcriber import Append, Commit, Transcriber
 from parley.core.framing import seconds
 from parley.core.model import BridgeSpec
 from parley.core.retry import RetryPolicy

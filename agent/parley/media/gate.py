@@ -32,7 +32,8 @@ class PhraseGate:
         self._recent: deque[bool] = deque(maxlen=3)
         self._quiet_s = 0.0
         self._open = False
-        self._pre_roll: deque[tuple[bytes, float]] = deque()
+        self._pre_roll: deque[bytes] = deque()
+        self._lengths_s: deque[float] = deque()
         self._pre_roll_s = 0.0
         self.voiced_s = 0.0
         """Seconds of voice in the frame that was decided last; also before it is sure that a phrase lives."""
@@ -65,16 +66,19 @@ class PhraseGate:
         self._open = False
         self._recent.clear()
         self._pre_roll.clear()
+        self._lengths_s.clear()
         self._pre_roll_s = 0.0
 
     def remember(self, pcm: bytes, duration_s: float) -> None:
         """Keeps the newest frames, as pre-roll of a phrase that begins after them."""
-        self._pre_roll.append((pcm, duration_s))
+        self._pre_roll.append(pcm)
+        self._lengths_s.append(duration_s)
         self._pre_roll_s += duration_s
-        while self._pre_roll and self._pre_roll_s - self._pre_roll[0][1] >= self._policy.pre_roll_s - 1e-9:
-            self._pre_roll_s -= self._pre_roll.popleft()[1]
+        while self._lengths_s and self._pre_roll_s - self._lengths_s[0] >= self._policy.pre_roll_s - 1e-9:
+            self._pre_roll_s -= self._lengths_s.popleft()
+            self._pre_roll.popleft()
 
     @property
     def pre_roll(self) -> tuple[bytes, ...]:
         """The newest frames, oldest first: at least `pre_roll_s` of them once that much came."""
-        return tuple(pcm for pcm, _ in self._pre_roll)
+        return tuple(self._pre_roll)

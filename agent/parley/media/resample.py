@@ -30,21 +30,27 @@ class Resampler24To16:
     """
 
     def __init__(self) -> None:
-        self._held = np.zeros(_TAPS - 3, dtype=np.float32)
+        self._held: NDArray[np.float32] = np.zeros(_TAPS - 3, dtype=np.float32)
+        self._fit(_TAPS - 3)
 
     def push(self, pcm: NDArray[np.int16], gain: float = 1.0) -> NDArray[np.int16]:
         """int16[n] at 24 kHz → int16[2n/3] at 16 kHz, times `gain`; a remainder of n/3 waits for more."""
-        samples = pcm.astype(np.float32)
+        held = len(self._held)
+        if held + len(pcm) != len(self._x):
+            self._fit(held + len(pcm))
+        x = self._x
+        x[:held] = self._held
+        x[held:] = pcm
         if gain != 1.0:
-            samples *= np.float32(gain)
-        x = np.concatenate((self._held, samples))
-        steps = (len(x) - (_TAPS - 3)) // 3
-        self._held = x[steps * 3 :]
-        if steps <= 0:
-            return np.empty(0, dtype=np.int16)
-        windows = np.lib.stride_tricks.as_strided(
-            x, shape=(steps, _TAPS), strides=(x.strides[0] * 3, x.strides[0]), writeable=False
-        )
-        y = (windows @ _FILTER).reshape(-1)
-        np.clip(y, -32768, 32767, out=y)
-        return y.astype(np.int16)
+            x[held:] *= np.float32(gain)
+        self._held = x[3 * len(self._windows) :].copy()
+        y = np.ascontiguousarray(self._windows) @ _FILTER
+        np.minimum(y, 32767, out=y)
+        np.maximum(y, -32768, out=y)
+        return y.reshape(-1).astype(np.int16)
+
+    def _fit(self, length: int) -> None:
+        """Memory for so many samples and the windows that the filter sees; kept while frames are alike."""
+        self._x = x = np.zeros(length, np.float32)
+        shape, strides = ((length - (_TAPS - 3)) // 3, _TAPS), (x.strides[0] * 3, x.strides[0])
+        self._windows = np.lib.stride_tricks.as_strided(x, shape=shape, strides=strides, writeable=False)

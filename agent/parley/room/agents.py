@@ -37,7 +37,7 @@ from .changes import Changes
 from .costs import AgentAccounts, RoomCosts
 from .handover import Handover
 from .text_output import CAPTIONS_TOPIC, Text, TextOutput, microphone_sid
-from .track_input import Ingress, MixedIn, Spawn
+from .track_input import PROMPT_MS, WINDOW_MS, Ingress, MixedIn, Spawn
 from .track_output import TrackOutput, take_back
 
 logger = logging.getLogger("parley.room")
@@ -297,11 +297,11 @@ class RoomAgents:
                 self._mixers[key].remove(identity)
         running.want = want
         if not key.startswith("room "):
-            self._ingress.attach(want.beside, key, running.agent, prompt=True)
+            self._ingress.attach(want.beside, key, running.agent, WINDOW_MS)
             return
         mixer = self._mixers.setdefault(key, Mixer())
         for identity in want.hears:
-            self._ingress.attach(identity, key, MixedIn(identity, mixer, running.agent), prompt=True)
+            self._ingress.attach(identity, key, MixedIn(identity, mixer, running.agent), PROMPT_MS)
 
     async def _guard(self, key: str, running: _Running) -> None:
         """The bulkhead around one agent: whatever its code does stays in it."""

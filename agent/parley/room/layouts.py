@@ -18,7 +18,7 @@ from parley.ports import Notices
 from .changes import Changes
 from .mix_output import Mixes, MixLine, MixOriginal, MixOutput, Voice
 from .native import NativeLayer
-from .track_input import Ingress, Spawn
+from .track_input import PROMPT_MS, Ingress, Spawn
 from .track_output import DuckedTrack, Player, TrackOutput, take_back
 
 RETRY_S = 1.0
@@ -155,7 +155,7 @@ class PerSpeaker:
     def begin(self, key: BridgeKey, output: Output) -> None:
         """See Layout."""
         if isinstance(output, DuckedTrack):
-            self._around.ingress.attach(key.speaker, ("under", key), output, prompt=True)
+            self._around.ingress.attach(key.speaker, ("under", key), output, PROMPT_MS)
 
     async def close(self, key: BridgeKey, output: Output) -> None:
         """See Layout."""
@@ -269,7 +269,7 @@ class PerListener:
             self._originals[speaker] = self._mixes.original()
         original = self._originals[speaker]
         # Each time: a microphone that was dropped meanwhile has forgotten who hears it.
-        self._around.ingress.attach(speaker, "original", original, prompt=True)
+        self._around.ingress.attach(speaker, "original", original, PROMPT_MS)
         return original
 
     def _add_originals(self, gains: dict[str, dict[Voice, float]], heard: Heard) -> None:

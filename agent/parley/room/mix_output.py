@@ -112,7 +112,7 @@ class MixLine(Line):
 
 
 class MixOriginal:
-    """A speaker's own voice, for the mixes. Implements `Hearer`: attach it with `prompt=True`."""
+    """A speaker's own voice, for the mixes. Implements `Hearer`: attach it with `PROMPT_MS`."""
 
     def __init__(self, mixes: "Mixes", metrics: Metrics) -> None:
         self.voice = Original()

@@ -16,8 +16,11 @@ then use the public API (`PublicAudioIn`, `PublicAudioOut`), which does the same
 import asyncio
 import ctypes
 import logging
+import os
+import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
@@ -43,16 +46,23 @@ class NativeLayer:
 
         self._client: Any = FfiClient.instance
         self._handle: Any = FfiHandle
+        self._library = _Library(self._client._ffi_lib)
         self._audio: Any = audio_frame_pb2
         self._ffi: Any = ffi_pb2
         self._loop = loop
         self._streams: dict[int, OnAudio] = {}
+        self._attached = threading.local()
         self._pending: deque[tuple[int, bytes, float]] = deque()
         self._woken = False
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._last_id = _MARK
         self.dropped_frames = 0
         """Frames dropped because the loop did not keep up."""
+        self._ringing = threading.Lock()
+        self._bell, self._ring = os.pipe()
+        os.set_blocking(self._bell, False)
+        os.set_blocking(self._ring, False)
+        loop.add_reader(self._bell, self._deliver)
         self._put = self._client.queue.put
         self._client.queue.put = self._tap
 
@@ -60,18 +70,25 @@ class NativeLayer:
         """Takes the tap out."""
         self._streams.clear()
         self._client.queue.put = self._put
+        self._loop.remove_reader(self._bell)
+        with self._ringing:
+            os.close(self._ring)
+            self._ring = -1
+        os.close(self._bell)
 
     # On the native thread.
 
     def _tap(self, event: Any) -> None:
         which = event.WhichOneof("message")
         if which == "audio_stream_event":
+            self._stay_attached()
             audio = event.audio_stream_event
             if audio.stream_handle in self._streams:
                 if audio.HasField("frame_received"):
                     self._receive(audio.stream_handle, audio.frame_received.frame)
                 return
         elif which == "capture_audio_frame":
+            self._stay_attached()
             if event.capture_audio_frame.async_id > _MARK:
                 return
         elif which == "send_text" and event.send_text.async_id > _MARK:
@@ -79,21 +96,34 @@ class NativeLayer:
             return
         self._put(event)
 
+    def _stay_attached(self) -> None:
+        """Keeps the interpreter's state of a native thread that brings audio.
+
+        ctypes makes it for each call from such a thread and takes it apart afterwards, with the memory for
+        its frames: mapped, touched, unmapped, each time. The threads live as long as the process.
+        """
+        if not hasattr(self._attached, "done"):
+            ctypes.pythonapi.PyGILState_Ensure()
+            self._attached.done = True
+
     def _receive(self, stream: int, buffer: Any) -> None:
         info = buffer.info
         pcm = ctypes.string_at(info.data_ptr, info.num_channels * info.samples_per_channel * 2)
-        self._handle(buffer.handle.id).dispose()
+        self._library.drop(buffer.handle.id)
         if len(self._pending) >= MAX_PENDING:
             self._pending.popleft()
             self.dropped_frames += 1
         self._pending.append((stream, pcm, monotonic()))
         if not self._woken:
             self._woken = True
-            self._loop.call_soon_threadsafe(self._deliver)
+            with self._ringing:
+                self._library.write(self._ring, b"!", 1)
 
     # On the loop.
 
     def _deliver(self) -> None:
+        with suppress(BlockingIOError):
+            os.read(self._bell, 16)
         self._woken = False
         while self._pending:
             stream, pcm, at = self._pending.popleft()
@@ -125,20 +155,21 @@ class NativeLayer:
         if self._streams.pop(handle, None) is not None:
             self._handle(handle).dispose()
 
-    def capture(self, request: Any) -> None:
-        """Hands a prepared frame to its source; does not wait for the callback."""
-        self._client.request(request)
+    def capture(self, request: bytes) -> None:
+        """Hands the memory of a prepared request to its source; does not wait for the callback."""
+        self._library.request(request)
 
-    def capture_request(self, source: rtc.AudioSource, rate_hz: int, samples: int) -> Any:
-        """A reusable request to capture `samples` mono samples; the caller sets the buffer address."""
+    def capture_request(self, source: rtc.AudioSource, rate_hz: int, samples: int, address: int) -> bytes:
+        """A reusable request to capture the `samples` mono samples that are at `address` by then."""
         request = self._ffi.FfiRequest()
         capture = request.capture_audio_frame
         capture.source_handle = source._ffi_handle.handle
         capture.request_async_id = _MARK + 1
+        capture.buffer.data_ptr = address
         capture.buffer.sample_rate = rate_hz
         capture.buffer.num_channels = 1
         capture.buffer.samples_per_channel = samples
-        return request
+        return bytes(request.SerializeToString())
 
     async def send_text(
         self,
@@ -186,6 +217,35 @@ class NativeStream:
     async def aclose(self) -> None:
         """Stops it; immediate."""
         self._layer.close_stream(self._handle)
+
+
+class _Library:
+    """Native functions for what is called a hundred times a second.
+
+    The interpreter's lock is kept: to give it up and to take it again, from a native thread that has taken it
+    meanwhile, costs more than the call. None of them waits for such a thread: audio is copied and handed to
+    the native runtime, and callbacks come from there, under no lock of its own.
+    """
+
+    def __init__(self, library: Any) -> None:
+        own = ctypes.PyDLL(library._name, handle=library._handle)
+        self.write = ctypes.pythonapi.write
+        """`write(2)`."""
+        self.write.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t]
+        self._request = own.livekit_ffi_request
+        self._request.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p]
+        self._request.restype = ctypes.c_uint64
+        self.drop = own.livekit_ffi_drop_handle
+        self.drop.argtypes = [ctypes.c_uint64]
+        self.drop.restype = ctypes.c_bool
+        self._answer, self._length = ctypes.c_void_p(), ctypes.c_size_t()
+        self._out = ctypes.byref(self._answer), ctypes.byref(self._length)
+
+    def request(self, request: bytes) -> None:
+        """Sends a serialised request whose answer says nothing that is not known. On the loop only."""
+        answer = self._request(request, len(request), *self._out)
+        if not self.drop(answer):
+            raise RuntimeError("the native layer refused a request")
 
 
 _EXPECTED = {

@@ -10,7 +10,7 @@ import ctypes
 import logging
 from collections.abc import Awaitable
 from time import monotonic
-from typing import Any, Protocol
+from typing import Protocol
 
 from livekit.rtc.participant import UnpublishTrackError
 
@@ -24,6 +24,7 @@ logger = logging.getLogger("parley.room")
 _BLOCK = RATE_HZ // 100
 """Samples in 10 ms: what a source without a queue takes at a time."""
 _BLOCK_BYTES = _BLOCK * 2
+_BLOCKS = 8
 BIT_RATE = 80_000
 """Bits per second while somebody speaks. At the default rate for speech Opus works twice as hard: it
 searches for a voice model that it has no need of here."""
@@ -42,20 +43,20 @@ class _NativeSink:
 
     def __init__(self, layer: NativeLayer, source: rtc.AudioSource) -> None:
         self._layer = layer
-        # Eight blocks in turn: the native side may look at one a little after the call.
-        self._memory = bytearray(_BLOCK_BYTES * 8)
-        self._address = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
+        # Several blocks in turn: the native side may look at one a little after the call.
+        self._memory = bytearray(_BLOCK_BYTES * _BLOCKS)
+        address = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
+        places = range(address, address + len(self._memory), _BLOCK_BYTES)
+        self._requests = [layer.capture_request(source, RATE_HZ, _BLOCK, place) for place in places]
         self._next = 0
-        self._request: Any = layer.capture_request(source, RATE_HZ, _BLOCK)
 
     def write(self, frame: bytes) -> None:
         """PCM16 mono, whole blocks."""
         for start in range(0, len(frame), _BLOCK_BYTES):
             offset = self._next * _BLOCK_BYTES
             self._memory[offset : offset + _BLOCK_BYTES] = frame[start : start + _BLOCK_BYTES]
-            self._request.capture_audio_frame.buffer.data_ptr = self._address + offset
-            self._layer.capture(self._request)
-            self._next = (self._next + 1) % 8
+            self._layer.capture(self._requests[self._next])
+            self._next = (self._next + 1) % _BLOCKS
 
 
 class _PublicSink:

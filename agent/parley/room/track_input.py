@@ -22,8 +22,11 @@ from .native import NativeLayer, OnAudio
 FRAME_MS = 50
 """Audio is taken from LiveKit in frames of this length, a quarter of a frame of the model: longer ones cost
 less, but where a phrase begins, what is left of the frame is heard as delay."""
+WINDOW_MS = 32
+"""The same for a microphone whose voice must stop an agent at once: what the model decides on, no more, no
+less. Shorter frames are not decided earlier, and cost more."""
 PROMPT_MS = 20
-"""The same for a microphone whose voice must stop an agent at once."""
+"""The same for a microphone that is played or mixed as it comes."""
 
 
 Source = Literal["microphone", "screen"]
@@ -131,8 +134,8 @@ class Microphone:
     def __init__(self, policy: GatePolicy, spoke: Callable[[float], None] = lambda voiced_s: None) -> None:
         """`spoke`: told of each frame how many seconds of voice are in it."""
         self.hearers: dict[Hashable, Hearer] = {}
-        self.prompt: set[Hashable] = set()
-        """Those of them that must hear at once."""
+        self.lengths: dict[Hashable, int] = {}
+        """How long frames may be for each of them, in ms."""
         self.silenced = False
         """Whether the speaker has withdrawn consent: nobody hears anything."""
         self.blend = Blend(self.on_audio)
@@ -151,7 +154,7 @@ class Microphone:
     @property
     def frame_ms(self) -> int:
         """The length of frames that is needed now."""
-        return PROMPT_MS if self.prompt else FRAME_MS
+        return min(self.lengths.values(), default=FRAME_MS)
 
     def on_audio(self, pcm: bytes, at: float) -> None:
         """One frame of PCM16 mono 24 kHz that arrived at `at`."""
@@ -234,18 +237,17 @@ class Ingress:
             microphone.silenced = identity in self._silenced
         return self._microphones[identity]
 
-    def attach(self, speaker: str, key: Hashable, hearer: Hearer, *, prompt: bool = False) -> None:
-        """From now on the hearer is fed from the speaker's microphone; `prompt`: in short frames."""
+    def attach(self, speaker: str, key: Hashable, hearer: Hearer, frame_ms: int = FRAME_MS) -> None:
+        """From now on the hearer is fed from the speaker's microphone, in frames of this length at most."""
         microphone = self._microphone(speaker)
         microphone.hearers[key] = hearer
-        if prompt:
-            microphone.prompt.add(key)
+        microphone.lengths[key] = frame_ms
 
     def detach(self, speaker: str, key: Hashable) -> None:
         """The hearer is fed nothing more."""
         if speaker in self._microphones:
             self._microphones[speaker].hearers.pop(key, None)
-            self._microphones[speaker].prompt.discard(key)
+            self._microphones[speaker].lengths.pop(key, None)
 
     def speaking(self, identity: str) -> bool:
         """Whether a phrase of this speaker lives."""

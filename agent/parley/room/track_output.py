@@ -115,7 +115,7 @@ class TrackOutput(Line):
 class DuckedTrack(TrackOutput):
     """A translation with its speaker's own voice under it. Implements `AudioOut` and `Hearer`.
 
-    Attach it to the speaker's microphone, with short frames (`prompt=True`). The track then carries the
+    Attach it to the speaker's microphone, with short frames (`PROMPT_MS`). The track then carries the
     original while no translation plays, and rests when neither is heard.
     """
 

@@ -40,7 +40,7 @@ from .entry import Entry
 from .floor import Floor, Reply, turn_policy
 from .hooks import guard_hooks
 from .lines import Lines
-from .model import TurnsModel, decided_here, hears_silence, new_session
+from .model import TurnsModel, decided_here, decides_after_s, hears_silence, new_session
 from .mouth import Mouth, SpeechTrack
 from .ports import Ending, Surroundings
 from .spending import KIND, Spending
@@ -111,9 +111,8 @@ class VoiceAgent:
         self._floor: Floor | None = None
         self._own_vad = options.turn_detection is None
         self._listens = listens
-        self._utterance = Utterance(
-            self._push, self._end_of_turn if self._own_vad else None, silence_s, steady=hears_silence(options)
-        )
+        over, ends_s = self._end_of_turn if self._own_vad else None, decides_after_s(options)
+        self._utterance = Utterance(self._push, over, silence_s, hears_silence(options), ends_s)
         self._departure = Departure(lambda: self.busy)
         self._goes_on = goes_on
         self._started = asyncio.Event()

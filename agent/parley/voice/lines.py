@@ -46,9 +46,11 @@ class Lines(io.TextOutput):
 
     def heard(self, position_s: float, of_s: float | None) -> None:
         """So much was played, of so much in all, if that is known."""
-        length = self._visible(position_s, of_s)
         now = monotonic()
-        if length > self._shown and self._text[:length].strip() and now - self._shown_s >= STEP_S:
+        if now - self._shown_s < STEP_S:
+            return
+        length = self._visible(position_s, of_s)
+        if length > self._shown and self._text[:length].strip():
             self._shown, self._shown_s = length, now
             self._send(length, final=False)
 

@@ -81,3 +81,11 @@ def hears_silence(options: ConversationOptions) -> bool:
     """Whether the API must be sent silence all the time: it measures how long nobody speaks."""
     detection = options.turn_detection
     return isinstance(detection, ServerVad) and detection.idle_timeout_ms is not None
+
+
+def decides_after_s(options: ConversationOptions) -> float:
+    """Silence after which the API may take a turn for over, with a margin: it may hear less voice than we."""
+    detection = options.turn_detection
+    if not isinstance(detection, ServerVad):
+        return 0.1
+    return max(0.1, (detection.silence_duration_ms or 500) / 1000 - 0.2)

@@ -46,7 +46,7 @@ async def test_audio_goes_out_at_once_in_small_pieces(realtime: Realtime) -> Non
     async with on_line(realtime, polite) as line:
         await line.until(lambda: line.session.connected, "a connection")
         server = realtime.servers[0]
-        for ms, pieces in ((20, [20]), (50, [50]), (130, [50, 50, 30])):
+        for ms, pieces in ((20, [20]), (100, [100]), (230, [100, 100, 30])):
             before = len(server.of("input_audio_buffer.append"))
             line.push(ms)
             await line.until(

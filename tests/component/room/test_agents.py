@@ -170,8 +170,8 @@ class FakeIngress:
     def __init__(self) -> None:
         self.hearers: dict[tuple[str, str], Any] = {}
 
-    def attach(self, speaker: str, key: str, hearer: Any, *, prompt: bool = False) -> None:
-        assert prompt
+    def attach(self, speaker: str, key: str, hearer: Any, frame_ms: int = 50) -> None:
+        assert frame_ms < 50
         self.hearers[speaker, key] = hearer
 
     def detach(self, speaker: str, key: str) -> None:

@@ -36,8 +36,7 @@ class Voice:
 
     async def say(self, layer: NativeLayer, until: asyncio.Event) -> None:
         """Captures in real time until told otherwise, with requests that nobody waits for."""
-        request = layer.capture_request(self.source, RATE, BLOCK)
-        request.capture_audio_frame.buffer.data_ptr = ctypes.addressof(self.memory)
+        request = layer.capture_request(self.source, RATE, BLOCK, ctypes.addressof(self.memory))
         async with asyncio.timeout(10):
             while not until.is_set():
                 layer.capture(request)

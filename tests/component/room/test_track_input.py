@@ -230,7 +230,7 @@ async def test_what_nobody_wants_is_not_asked_for(stage: Stage) -> None:
 async def test_an_agent_gets_short_frames_of_both(stage: Stage) -> None:
     await stage.here("mic")
     await stage.here("screen", source=SCREEN)
-    stage.ingress.attach("ana", "agent", Hearer(), prompt=True)
+    stage.ingress.attach("ana", "agent", Hearer(), PROMPT_MS)
     await stage.follow()
     assert stage.layer.opened[2:] == [("track mic", PROMPT_MS), ("track screen", PROMPT_MS)]
 

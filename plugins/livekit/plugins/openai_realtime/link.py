@@ -31,7 +31,7 @@ from .resume import ResumeOptions, RetryBudget, rotation
 
 Event = dict[str, Any]
 
-_APPEND = SAMPLE_RATE_HZ // 20  # samples of one append: 50 ms
+_APPEND = SAMPLE_RATE_HZ // 10  # samples of one append: 100 ms
 _QUEUE_MAX = 4_000  # events that wait for a socket that takes nothing
 _LOST_CLOSE_S = 0.5  # no closing handshake is worth waiting for on a socket that failed
 _LOOK_S = 1.0  # between looks at whether it is quiet, where no event tells
@@ -239,7 +239,7 @@ class Link:
             self._hooks.lost(error, goes_on)
 
     async def _send(self, wire: Wire) -> None:
-        """Everything queued, in order; audio in pieces of 50 ms at most. Raises _Closed."""
+        """Everything queued, in order; audio in pieces of 100 ms at most. Raises _Closed."""
         while True:
             if self._closing:
                 raise _Closed

@@ -66,7 +66,7 @@ class RealtimeSession(Receiving):
     # -- the user's side --
 
     def push_audio(self, frame: rtc.AudioFrame) -> None:
-        """Take one frame of the user's audio: int16, any rate; sent at once, 50 ms at most in one event."""
+        """Take one frame of the user's audio: int16, any rate; sent at once, 100 ms at most in one event."""
         if self._ended:
             return
         for pcm in self._as_pcm(frame):
