@@ -47,6 +47,7 @@ PURE = {
     "math",
     "re",
     "typing",
+    "unicodedata",
 }
 """Of the standard library, what has no clock, no randomness and no way out of the process."""
 
