@@ -38,6 +38,7 @@ MAY_IMPORT = {
 
 PURE = {
     "__future__",
+    "bisect",
     "collections",
     "dataclasses",
     "enum",

@@ -157,7 +157,7 @@ class TranslationBridge:
         if self._finishing:
             return
         was_live = self._feed.live
-        if self._feed.hear(pcm, at, speaking, pre_roll):
+        if self._feed.hear(pcm, at, speaking, pre_roll, voiced_s):
             self._wake.set()
         if self._feed.live and not was_live:
             self._voice.expect()
@@ -266,7 +266,7 @@ class TranslationBridge:
         if monotonic() - leg.opened_at >= STABLE_S:
             self._failures = 0
         if not self._legs:
-            self._voice.phrase_over()
+            self._voice.phrase_over(self._feed)
             return
         following = self._legs[0]
         while following.held and following.ledger is not None:
@@ -291,7 +291,7 @@ class TranslationBridge:
                 self._quiet_since = sent
                 continue
             if self._feed.tick(now):
-                self._voice.phrase_over()
+                self._voice.phrase_over(self._feed)
                 if self._feed.doubtful:
                     leg.doubt()
             if self._feed.live:

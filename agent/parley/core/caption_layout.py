@@ -99,7 +99,7 @@ def _blocks(text: str, layout: CaptionLayout, least: int = 1) -> list[list[_Atom
 
 
 def _atoms(text: str, line_chars: int) -> list[_Atom]:
-    found = []
+    found: list[_Atom] = []
     for word in _BREAKING_SPACE.split(text):
         spaced = bool(found)
         for part in _parts(word, line_chars):
