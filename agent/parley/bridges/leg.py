@@ -20,18 +20,11 @@ from parley.core.stall import StallPolicy, Watch
 from parley.metrics import Metrics
 from parley.ports import Access, Dial, Session
 
+from .health import SessionStalled
+
 KIND = "translation"
 WATCH_S = 0.25
 """How often a session is looked at for a stall."""
-
-
-class SessionStalled(ConnectionLost):
-    """The socket is open, and nobody is at the other end of it."""
-
-
-def reason_of(error: RealtimeError) -> str:
-    """The metric's label for an error."""
-    return "stalled" if isinstance(error, SessionStalled) else type(error).__name__
 
 
 class Leg:

@@ -13,16 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
-from livekit.plugins.openai_realtime.errors import (
-    AuthenticationError,
-    QuotaError,
-    RealtimeError,
-    ServerFault,
-    first_of,
-)
+from livekit.plugins.openai_realtime.errors import RealtimeError, ServerFault
 from livekit.plugins.openai_realtime.events import ErrorReported, TranslationEvent
 from livekit.plugins.openai_realtime.options import TranslationOptions
-from parley.access import Refused, Spared
 from parley.core.accounts import Account
 from parley.core.feed import Feed, FeedPolicy
 from parley.core.framing import RATE_HZ, seconds
@@ -34,13 +27,12 @@ from parley.media.level import levels
 from parley.metrics import Metrics
 from parley.ports import Access, AudioOut, Dial, Notices, TextOut
 
-from .leg import KIND, Leg, reason_of
+from .health import STABLE_S, Health, pass_on_cancellation, realtime, reason_of
+from .leg import KIND, Leg
 from .voice import Voice
 
 TICK_S = 0.1
 """How often time is looked at while a phrase or its tail lives, or a handover is under way."""
-STABLE_S = 10.0
-"""A session that lived this long resets the count of failures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +97,8 @@ class TranslationBridge:
         self._parted = False
         self._quiet_since = 0.0
         self._refusals = 0
-        self._failures = 0
-        self._announced: str | None = None
-        """What the room was told last of that there is no session; None: there is one, or none is needed."""
-        self._reported_drop_s = 0.0
+        buffer_s = policy.feed.buffer_s
+        self._health = Health(KIND, spec.key, policy.retry, buffer_s, "translation goes on", around)
         self.usd = 0.0
         """What its sessions cost so far, at list prices."""
         self._voice = Voice(
@@ -138,7 +128,7 @@ class TranslationBridge:
     @property
     def failing(self) -> bool:
         """Whether the room was told that the session failed, and not yet that it works again."""
-        return self._announced is not None
+        return self._health.failing
 
     @property
     def waiting_s(self) -> float:
@@ -189,11 +179,11 @@ class TranslationBridge:
             try:
                 await self._serve()
             except* RealtimeError as group:
-                lost = _realtime(group)
+                lost = realtime(group)
             if lost is not None:
-                _pass_on_cancellation()
+                pass_on_cancellation()
                 await self._failed(lost)
-        self._report_dropped()
+        self._health.dropped(self._feed.dropped_s)
         if self.audio is not None:
             self.audio.release()
             await self.audio.played()
@@ -203,7 +193,7 @@ class TranslationBridge:
     async def _serve(self) -> None:
         """Sessions that hand over to each other, until there is nothing to send. Raises what ended one."""
         async with (
-            self._around.access.stream(self._policy.feed.buffer_s, self._waits),
+            self._around.access.stream(self._policy.feed.buffer_s, self._health.waits),
             asyncio.TaskGroup() as group,
         ):
             leg: Leg | None = self._start(group)
@@ -212,7 +202,7 @@ class TranslationBridge:
                 await leg.until_open()
                 if not self._legs:
                     self._feed.forget(monotonic())
-                    self._recovered()
+                    self._health.recovered(self._feed.dropped_s)
                 leg.ledger = self._feed.begin_session()
                 leg.account = self._around.account(lambda: self.spec)
                 self._legs.append(leg)
@@ -236,11 +226,12 @@ class TranslationBridge:
     async def _live(self, leg: Leg) -> None:
         around = self._around
         try:
-            await leg.run(around.dial, around.access, around.metrics, self._policy.feed.buffer_s, self._waits)
+            buffer_s = self._policy.feed.buffer_s
+            await leg.run(around.dial, around.access, around.metrics, buffer_s, self._health.waits)
         except* RealtimeError as group:
             if leg.ledger is not None:
                 raise
-            leg.failure = _realtime(group)  # it was open, and had not been fed yet
+            leg.failure = realtime(group)  # it was open, and had not been fed yet
         finally:
             if leg.account is not None:
                 leg.account.close()
@@ -264,7 +255,7 @@ class TranslationBridge:
             self._feed.end_session(leg.ledger)
         self._legs.remove(leg)
         if monotonic() - leg.opened_at >= STABLE_S:
-            self._failures = 0
+            self._health.stable()
         if not self._legs:
             self._voice.phrase_over(self._feed)
             return
@@ -382,68 +373,12 @@ class TranslationBridge:
     async def _failed(self, error: RealtimeError) -> None:
         """Records a lost or refused session and waits until it may be tried again."""
         if any(monotonic() - leg.opened_at >= STABLE_S for leg in self._legs):
-            self._failures = 0
+            self._health.stable()
         if self._legs:
             self._around.access.lost()
         self._legs.clear()
         self._next = self._seam = None
         self._parted = False
         self._feed.cut_off()
-        self._failures += 1
-        self._around.metrics.session_failed(KIND, reason_of(error))
-        event = "session.refused" if isinstance(error, Refused) else "session.failed"
-        if self._announced in (None, "session.waiting"):
-            self._announced = event
-            self._around.changed()
-            self._say(event, str(error))
-        self._report_dropped()
-        key_refused = isinstance(error, AuthenticationError | QuotaError)
-        wait = self._policy.retry.delay_s(
-            self._failures,
-            retryable=error.retryable or key_refused,
-            jitter=random.random(),
-            asked_s=error.retry_after_s,
-        )
-        await asyncio.sleep(min(wait, 1.0) if self._finishing else wait)
-        hopeless = not error.retryable or isinstance(error, Refused | Spared) or self._failures > 3
-        if self._finishing and hopeless:
+        if await self._health.failed(error, self._feed.dropped_s, lambda: self._finishing):
             self._feed.give_up()
-
-    def _waits(self, reason: str) -> None:
-        if self._announced is None:
-            self._announced = "session.waiting"
-            self._around.changed()
-            self._say(self._announced, reason)
-
-    def _recovered(self) -> None:
-        self._report_dropped()
-        if self._announced is not None:
-            self._announced = None
-            self._around.changed()
-            self._say("session.recovered", "translation goes on")
-
-    def _report_dropped(self) -> None:
-        dropped = self._feed.dropped_s - self._reported_drop_s
-        if dropped <= 0:
-            return
-        self._reported_drop_s = self._feed.dropped_s
-        self._around.metrics.dropped("session", dropped)
-        older = f"{dropped:.1f} s of speech older than {self._policy.feed.buffer_s:g} s"
-        self._say("audio.dropped", older)
-
-    def _say(self, event: str, detail: str) -> None:
-        key = self.spec.key
-        self._around.notices.say(event, speaker=key.speaker, language=key.language, detail=detail)
-
-
-def _pass_on_cancellation() -> None:
-    """A task group that failed when it was cancelled tells of the failure alone (Python before 3.13)."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
-
-
-def _realtime(group: BaseExceptionGroup[RealtimeError]) -> RealtimeError:
-    error = first_of(group)
-    assert isinstance(error, RealtimeError)
-    return error

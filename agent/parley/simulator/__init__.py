@@ -3,10 +3,10 @@
     async with Simulator(SimulatorOptions()) as sim:
         ...  # OPENAI_BASE_URL = sim.base_url
 
-Translation and conversation sessions are simulated; transcription sessions get HTTP 501. Nothing is
-translated or thought: the output audio repeats the input under a quiet pilot tone that names the language, or
-the voice (`voice`), and what is made up says that it is simulated. A conversation says what a test or a demo
-writes for it (`script`). What is not known of the API can be set (`options`).
+Translation, conversation and transcription sessions are simulated. Nothing is translated or thought: the
+output audio repeats the input under a quiet pilot tone that names the language, or the voice (`voice`), and
+what is made up says that it is simulated. A conversation says what a test or a demo writes for it (`script`).
+What is not known of the API can be set (`options`).
 """
 
 from .faults import Fault, Faults

@@ -9,6 +9,7 @@ from aiohttp import WSMsgType, web
 
 from .faults import Fault, Faults
 from .session import Ending, Session
+from .transcription import TranscriptionSession
 from .wire import ApiError, Event, error_body, parse
 
 __all__ = ["Connection"]
@@ -155,6 +156,8 @@ class Connection:
             self.session.slow(fault.extra_lag_s, until)
         elif fault.kind == "silent":
             self.session.silence(until)
+        elif isinstance(self.session, TranscriptionSession) and fault.kind in ("fail", "swap"):
+            self._spoil(self.session, fault)
         elif fault.kind == "stall":
             self._stalled_until = min(until, now + _MOST_STALL_S)
             self._transport.pause_reading()
@@ -162,6 +165,15 @@ class Connection:
             self._end(Ending(1006, "", "drop"))
         else:
             self._end(Ending(fault.close_code, fault.message or "", "close"))
+
+    @staticmethod
+    def _spoil(session: TranscriptionSession, fault: Fault) -> None:
+        """What only transcriptions are hit by."""
+        if fault.kind == "swap":
+            session.swap_next()
+        else:
+            code, message = fault.error
+            session.fail_next(ApiError(code, message, type=fault.error_type))
 
     def _resume(self) -> None:
         if self._stalled_until > -inf:

@@ -10,8 +10,8 @@ from .voice import LANGUAGES
 
 __all__ = ["Fault", "Faults", "fault_from_json"]
 
-Kind = Literal["drop", "close", "stall", "error", "refuse", "expire", "slow", "silent"]
-Session = Literal["translation", "conversation"]
+Kind = Literal["drop", "close", "stall", "error", "refuse", "expire", "slow", "silent", "fail", "swap"]
+Session = Literal["translation", "conversation", "transcription"]
 KINDS: tuple[str, ...] = get_args(Kind)
 _STATUSES = {
     401: ("invalid_api_key", "Incorrect API key provided."),
@@ -21,6 +21,7 @@ _STATUSES = {
     503: ("server_is_overloaded", "The server is currently overloaded."),
 }
 _MOST_FAULTS = 1000
+_TRANSCRIPTIONS_ONLY = ("fail", "swap")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +31,13 @@ class Fault:
     `drop` aborts the TCP connection; `close` closes the websocket with `close_code`; `stall` stops sending
     and reading while the socket stays open; `error` sends an error event; `refuse` answers the connect with
     HTTP `status`; `expire` ends the session's time now; `slow` adds `extra_lag_s` to the lag; `silent` says
-    nothing, and never says it later.
+    nothing, and never says it later. Only transcriptions: `fail` lets the next item's transcription fail, and
+    `swap` completes the next item after the one that follows it.
     """
 
     kind: Kind
     language: str | None = None
-    """Only sessions that a `session.update` has set to this output language; not for `refuse`, and never a
-    conversation."""
+    """Only translations that a `session.update` has set to this output language; not for `refuse`."""
     after_s: float = 0.0
     """Seconds from the session's opening."""
     after_audio_s: float = 0.0
@@ -53,7 +54,8 @@ class Fault:
     retry_after_s: float | None = None
     """The header Retry-After of `refuse`."""
     code: str | None = None
-    """The error's code, for `error` and `refuse`; None: `server_error`, or what goes with the status."""
+    """The error's code, for `error`, `fail` and `refuse`; None: `server_error`, or what goes with the
+    status."""
     error_type: str = "server_error"
     message: str | None = None
     close_code: int = 1011
@@ -90,7 +92,7 @@ class Fault:
 
     @property
     def error(self) -> tuple[str, str]:
-        """The code and the message for `error` and `refuse`."""
+        """The code and the message for `error`, `fail` and `refuse`."""
         known = _STATUSES.get(self.status if self.kind == "refuse" else 500, _STATUSES[500])
         return self.code or known[0], self.message or known[1]
 
@@ -170,6 +172,8 @@ class Faults:
         if fault.kind == "refuse" or record.id in armed.hit:
             return False
         if fault.session is not None and record.kind != fault.session:
+            return False
+        if fault.kind in _TRANSCRIPTIONS_ONLY and record.kind != "transcription":
             return False
         if fault.language is not None and (record.updated_at is None or record.language != fault.language):
             return False

@@ -2,9 +2,9 @@
 
 from .wire import ApiError, Event, supported
 
-__all__ = ["TURN_DETECTION", "merge_input"]
+__all__ = ["TRANSCRIPTION_MODELS", "TURN_DETECTION", "merge_input"]
 
-_TRANSCRIPTION_MODELS = (
+TRANSCRIPTION_MODELS = (
     *("whisper-1", "gpt-transcribe", "gpt-live-transcribe", "gpt-4o-mini-transcribe"),
     *("gpt-4o-mini-transcribe-2025-12-15", "gpt-4o-transcribe", "gpt-4o-transcribe-diarize"),
     "gpt-realtime-whisper",
@@ -61,9 +61,9 @@ def _check_transcription(given: Event | None, where: str) -> None:
     if model is None:
         message = f"Missing required parameter: '{where}.model'."
         raise ApiError("missing_required_parameter", message, f"{where}.model")
-    if model not in _TRANSCRIPTION_MODELS:
+    if model not in TRANSCRIPTION_MODELS:
         message = (
-            f"Invalid value: '{model[:100]}'. Supported values are: {supported(list(_TRANSCRIPTION_MODELS))}."
+            f"Invalid value: '{model[:100]}'. Supported values are: {supported(list(TRANSCRIPTION_MODELS))}."
         )
         raise ApiError("invalid_value", message, f"{where}.model")
     takes = {

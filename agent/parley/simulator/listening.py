@@ -15,7 +15,7 @@ from .appends import decode_audio
 from .input_buffer import InputBuffer
 from .items import Item
 from .state import State
-from .usage import audio_tokens, text_tokens
+from .usage import transcription_usage
 from .voice import SAMPLE_RATE_HZ, Pcm
 from .wire import ApiError, Event
 
@@ -138,7 +138,8 @@ class Listening:
         state.record.said(f"{text}\n" if text else "", source=True)
         item.body["content"] = [{"type": "input_audio", "transcript": text}]
         more = {"logprobs": logprobs} if waiting.with_logprobs else {}
-        state.emit(f"{kind}.completed", **where, transcript=text, usage=_usage(waiting), **more)
+        usage = transcription_usage(waiting.model, item.samples / SAMPLE_RATE_HZ, text)
+        state.emit(f"{kind}.completed", **where, transcript=text, usage=usage, **more)
 
     def _timeout_at(self) -> float:
         settings, since = self._state.configuration.turn_detection or {}, self._answering.idle_since
@@ -166,20 +167,3 @@ class Listening:
             pcm = np.zeros(SAMPLE_RATE_HZ // 10, np.int16)
         self._commit(pcm, now)
         self._answering.create({}, now)
-
-
-def _usage(waiting: _Transcription) -> Event:
-    """What the transcription is billed: by duration for whisper models, otherwise by tokens."""
-    seconds = waiting.item.samples / SAMPLE_RATE_HZ
-    if "whisper" in waiting.model:
-        return {"type": "duration", "seconds": round(seconds, 3)}
-    audio = audio_tokens(seconds * 1000, is_output=False)
-    out = text_tokens(waiting.item.record.text)
-    details = {"text_tokens": 0, "audio_tokens": audio}
-    return {
-        "type": "tokens",
-        "input_tokens": audio,
-        "input_token_details": details,
-        "output_tokens": out,
-        "total_tokens": audio + out,
-    }

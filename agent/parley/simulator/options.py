@@ -53,6 +53,9 @@ class SimulatorOptions:
     recognise: Callable[[Pcm], list[str]] | None = None
     """Conversations: which words are in an utterance, `int16[n]` mono at 24 kHz. None: bursts of sound are
     numbered, as in a translation, and the transcript says that it is simulated."""
+    recognise_word: Callable[[Pcm], list[str]] | None = None
+    """Transcriptions: which words are in a burst of sound, `int16[n]` mono at 24 kHz with the quiet around
+    it. None: bursts are numbered."""
     pronounce: Callable[[str], Pcm] | None = None
     """Conversations: how a word sounds, `int16[n]` mono at 24 kHz. None: `word_sound`."""
     script: Sequence[Turn] | Callable[[Context], Turn | None] = ()
@@ -67,7 +70,16 @@ class SimulatorOptions:
     reply_delta_ms: int = 200
     """How much audio one delta of a reply carries."""
     transcription_delay_s: float = 0.4
-    """From a commit to the input transcription's first delta."""
+    """From a commit to the input transcription's first delta. Transcriptions: to the final text."""
+    delay_scale: float = 1.0
+    """Transcriptions: multiplies the time from a word to its delta, which the session's `delay` names."""
+    turn_detection_omitted: Literal["off", "refused"] = "off"
+    """Transcriptions by a model that detects no turns, where an update says nothing of turn detection. `off`:
+    clients in use leave it out. `refused`: the session's default is in the way until the client sends
+    null."""
+    url_model: Literal["api", "ignored"] = "api"
+    """Transcriptions with a `model` in the URL. `api`: it makes the session a conversation. `ignored`: as
+    behind a gateway; LiveKit's own plugin sends it to any host other than OpenAI's."""
     phase_on_added: bool = False
     """Whether a message's `phase` is said when it is added, or only when it is done. The API documents only
     the latter."""
@@ -83,10 +95,14 @@ class SimulatorOptions:
     def __post_init__(self) -> None:
         for name in (
             *("model_lag_s", "handshake_s", "response_latency_s", "effort_step_s", "transcription_delay_s"),
+            "delay_scale",
         ):
             self._require(name, 0 <= getattr(self, name) <= 60, "0 to 60")
         self._require("reply_delta_ms", 20 <= self.reply_delta_ms <= 2000, "20 to 2000")
         self._require("nulls", self.nulls in ("schema", "tolerated"), "schema, tolerated")
+        omitted = self.turn_detection_omitted
+        self._require("turn_detection_omitted", omitted in ("off", "refused"), "off, refused")
+        self._require("url_model", self.url_model in ("api", "ignored"), "api, ignored")
         self._require("port", 0 <= self.port <= 65535, "0 to 65535")
         self._require("lag_clock", self.lag_clock in ("model", "wall"), "model, wall")
         self._require("delta_ms", self.delta_ms in (200, 400), "200, 400")

@@ -65,7 +65,7 @@ class ResponseRecord:
 
 @dataclass(slots=True)
 class UsageTotals:
-    """The tokens of all responses of a session together, as they are billed."""
+    """What all responses of a session, or all items of a transcription, are billed together."""
 
     text_in: int = 0
     audio_in: int = 0
@@ -75,6 +75,14 @@ class UsageTotals:
     cached_image_in: int = 0
     text_out: int = 0
     audio_out: int = 0
+    transcribed_s: float = 0.0
+    """Audio billed by its duration, in seconds."""
+
+    def add_transcription(self, usage: dict[str, Any]) -> None:
+        """Add the `usage` of a transcription."""
+        self.transcribed_s += usage.get("seconds", 0.0)
+        self.audio_in += usage.get("input_tokens", 0)
+        self.text_out += usage.get("output_tokens", 0)
 
 
 @dataclass(slots=True)
@@ -99,12 +107,15 @@ class SessionRecord:
     refused: list[str] = field(default_factory=list)
     """The codes of the client events that were refused: every violation of the protocol."""
     transcript: str = ""
-    """The output transcript as sent, its last 16384 characters. Conversations: a line for each message."""
+    """The output transcript as sent, its last 16384 characters. Conversations: a line for each message.
+    Transcriptions: a line for each item that is completed."""
     input_transcript: str = ""
+    """The source as sent; of a transcription: its deltas."""
     settings: dict[str, Any] = field(default_factory=dict)
-    """Conversations: the effective session, as in the last `session.updated`."""
+    """Conversations and transcriptions: the effective session, as in the last `session.updated`."""
     items: list[ItemRecord] = field(default_factory=list)
-    """Conversations: the last 512 items in the order in which they came, deleted ones among them."""
+    """Conversations and transcriptions: the last 512 items in the order in which they came, deleted ones
+    among them."""
     responses: list[ResponseRecord] = field(default_factory=list)
     """Conversations: the last 512 responses."""
     images: int = 0

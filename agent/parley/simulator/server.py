@@ -2,7 +2,7 @@
 
 GET /v1/realtime/translations?model=…   websocket  → `translation.TranslationSession`
 GET /v1/realtime?model=…                websocket  → `conversation.ConversationSession`
-GET /v1/realtime?intent=transcription   HTTP 501: transcription is not simulated
+GET /v1/realtime?intent=transcription   websocket  → `transcription.TranscriptionSession`
 /simulator/…, /healthz                  `control`
 """
 
@@ -18,10 +18,12 @@ from .connection import Connection
 from .control import add_routes
 from .conversation import ConversationSession, is_conversation_model
 from .faults import Fault, Faults
+from .input_settings import TRANSCRIPTION_MODELS
 from .options import SimulatorOptions
 from .records import SessionRecord
 from .script import Script
 from .session import Session
+from .transcription import TranscriptionSession
 from .translation import MODEL, TranslationSession
 from .wire import ApiError, error_body
 
@@ -108,15 +110,13 @@ class Simulator:
         return await self._connect(request, "translation")
 
     async def _conversation(self, request: web.Request) -> web.StreamResponse:
-        for name, value, what in (
-            ("intent", "transcription", "transcription sessions"),
-            ("call_id", None, "sessions attached to a call"),
-        ):
-            if name in request.query and value in (None, request.query[name]):
-                refusal = self._refuse(request)
-                message = f"The simulator does not simulate {what}."
-                return refusal or _response(501, ApiError("not_simulated", message, type="server_error"))
-        return await self._connect(request, "conversation")
+        if "call_id" in request.query:
+            message = "The simulator does not simulate sessions attached to a call."
+            error = ApiError("not_simulated", message, type="server_error")
+            return self._refuse(request) or _response(501, error)
+        by_model = "model" in request.query and self.options.url_model == "api"
+        is_transcription = request.query.get("intent") == "transcription" and not by_model
+        return await self._connect(request, "transcription" if is_transcription else "conversation")
 
     async def _connect(self, request: web.Request, kind: str) -> web.StreamResponse:
         refusal = self._refuse(request)
@@ -137,7 +137,7 @@ class Simulator:
             await ws.send_json({"type": "error", "event_id": "event_refused", "error": error_body(wrong)})
             await ws.close(code=_REFUSED, message=f"invalid_request_error.{wrong.code}".encode())
             return ws
-        await self._serve(ws, transport, kind, request.query["model"])
+        await self._serve(ws, transport, kind, "" if kind == "transcription" else request.query["model"])
         return ws
 
     async def _serve(
@@ -148,6 +148,8 @@ class Simulator:
         session: Session
         if kind == "translation":
             session = TranslationSession(record, self.options, now, time.time())
+        elif kind == "transcription":
+            session = TranscriptionSession(record, self.options, now, time.time())
         else:
             session = ConversationSession(record, self.options, now, time.time(), self.script)
         connection = Connection(ws, transport, session, self.faults)
@@ -180,8 +182,12 @@ def _wrong(request: web.Request, kind: str) -> ApiError | None:
     """What is wrong with a connect that the API says in an error event, before it closes the socket."""
     if "OpenAI-Beta" in request.headers:
         return ApiError("beta_api_shape_disabled", _BETA)
-    if "intent" in request.query:
+    if request.query.get("intent", "transcription") != "transcription" or (
+        "intent" in request.query and kind == "translation"
+    ):
         return ApiError("unknown_parameter", "Unknown parameter: 'intent'.", "intent")
+    if kind == "transcription":
+        return None
     model = request.query.get("model")
     if not model:
         return ApiError("missing_model", "You must provide a model parameter.", "model")
@@ -195,8 +201,8 @@ def _wrong(request: web.Request, kind: str) -> ApiError | None:
 
 def _wrong_model(model: str) -> ApiError:
     """The refusal of a model that holds no conversations."""
-    for other, what in ((MODEL, "translation"), ("gpt-realtime-whisper", "transcription")):
-        if model.startswith(other):
+    for others, what in (((MODEL,), "translation"), (TRANSCRIPTION_MODELS, "transcription")):
+        if model.startswith(others):
             message = f'Model "{model}" is a {what} model and cannot be used as the realtime session model.'
             return ApiError("invalid_model", message, "model")
     message = f"The model `{model}` does not exist or you do not have access to it."

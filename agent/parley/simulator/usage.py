@@ -11,7 +11,7 @@ from dataclasses import astuple, dataclass
 from .items import Item
 from .wire import Event
 
-__all__ = ["Cache", "Tokens", "audio_tokens", "text_tokens", "tokens_of", "usage_of"]
+__all__ = ["Cache", "Tokens", "audio_tokens", "text_tokens", "tokens_of", "transcription_usage", "usage_of"]
 
 _IMAGE = 765
 _IMAGE_LOW = 85
@@ -91,6 +91,20 @@ def usage_of(given: Tokens, cached: Tokens, out: Tokens) -> Event:
             },
         },
         "output_token_details": {"text_tokens": out.text, "audio_tokens": out.audio},
+    }
+
+
+def transcription_usage(model: str, seconds: float, text: str) -> Event:
+    """The `usage` of a transcription: by duration for whisper models, otherwise by tokens."""
+    if "whisper" in model:
+        return {"type": "duration", "seconds": round(seconds, 3)}
+    audio, out = audio_tokens(seconds * 1000, is_output=False), text_tokens(text)
+    return {
+        "type": "tokens",
+        "input_tokens": audio,
+        "input_token_details": {"text_tokens": 0, "audio_tokens": audio},
+        "output_tokens": out,
+        "total_tokens": audio + out,
     }
 
 

@@ -126,13 +126,13 @@ async def test_what_is_not_there_says_so(http):
             ("/realtime?model=gpt-realtime-2.1", 400, "websocket_upgrade_required"),
             ("/realtime?call_id=rtc_1", 501, "not_simulated"),
             ("/realtime/calls", 404, "unknown_url"),
-            ("/realtime?intent=transcription", 501, "not_simulated"),
+            ("/realtime?intent=transcription", 400, "websocket_upgrade_required"),
             ("/realtime/translations?model=gpt-realtime-translate", 400, "websocket_upgrade_required"),
         ):
             async with http.get(sim.base_url + path, headers=headers) as response:
                 assert (response.status, (await response.json())["error"]["code"]) == (status, code)
-        async with http.get(sim.base_url + "/realtime?intent=transcription", headers=headers) as response:
-            assert "does not simulate transcription" in (await response.json())["error"]["message"]
+        async with http.get(sim.base_url + "/realtime?call_id=rtc_1", headers=headers) as response:
+            assert "does not simulate sessions attached" in (await response.json())["error"]["message"]
 
 
 async def test_too_many_sessions_and_the_records_bound(connect):

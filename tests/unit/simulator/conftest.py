@@ -11,6 +11,7 @@ import pytest
 
 from parley.simulator import Script, SessionRecord, SimulatorOptions
 from parley.simulator.conversation import ConversationSession
+from parley.simulator.transcription import TranscriptionSession
 from parley.simulator.translation import TranslationSession
 from parley.simulator.wire import schemas
 
@@ -227,6 +228,89 @@ class Talk:
         for event in events:
             validator("conversation", event["type"]).validate(event)
             self.events.append((self.now, event))
+
+
+class Dictation:
+    """Drives one transcription session: what it sends is in `events`, with the time at which it was due."""
+
+    def __init__(self, name: str = "sess_0123456789abcdef01234567", **options: Any) -> None:
+        self.now = 1000.0
+        self.record = SessionRecord(name, "transcription", "", self.now)
+        self.session = TranscriptionSession(
+            self.record, SimulatorOptions(**options), self.now, 1_700_000_000.5
+        )
+        self.events: list[tuple[float, dict[str, Any]]] = []
+        self._take(self.session.open())
+
+    def send(self, kind: str, **fields: Any) -> list[dict[str, Any]]:
+        before = len(self.events)
+        self._take(self.session.receive({"type": kind, **fields}, self.now))
+        self._take(self.session.tick(self.now))
+        return [event for _, event in self.events[before:]]
+
+    def update(self, include: Any = None, **heard: Any) -> dict[str, Any]:
+        more = {} if include is None else {"include": include}
+        session = {"type": "transcription", "audio": {"input": heard}, **more}
+        return self.send("session.update", session=session)[0]
+
+    def whisper(self, include: Any = None, **transcription: Any) -> dict[str, Any]:
+        """As a client of the streaming model begins."""
+        given = {"model": "gpt-realtime-whisper", **transcription}
+        return self.update(include, transcription=given, turn_detection=None)
+
+    def append(self, pcm: np.ndarray) -> list[dict[str, Any]]:
+        audio = base64.b64encode(pcm.astype("<i2").tobytes()).decode()
+        return self.send("input_audio_buffer.append", audio=audio)
+
+    def speak(self, *pieces: np.ndarray, chunk: int = 480) -> None:
+        """Append at the pace of speech: a chunk comes when it is over."""
+        pcm = np.concatenate(pieces)
+        for start in range(0, len(pcm), chunk):
+            self.run(len(pcm[start : start + chunk]) / RATE)
+            self.append(pcm[start : start + chunk])
+
+    def commit(self) -> list[dict[str, Any]]:
+        return self.send("input_audio_buffer.commit")
+
+    def run(self, seconds: float) -> None:
+        """Let time pass, from one due time to the next, as a loop with one timer does."""
+        end = self.now + seconds
+        for _ in range(100_000):
+            due = self.session.next_due()
+            if due is None or due > end:
+                break
+            self.now = max(self.now, due)
+            self._take(self.session.tick(self.now))
+        else:
+            pytest.fail("next_due never moves on")
+        self.now = end
+
+    def all(self, kind: str) -> list[dict[str, Any]]:
+        """The events whose type ends so."""
+        return [event for _, event in self.events if event["type"].endswith(kind)]
+
+    def deltas(self) -> list[tuple[float, str]]:
+        """When each delta came, from the session's opening, and its text."""
+        deltas = (
+            (when, event) for when, event in self.events if event["type"].endswith("transcription.delta")
+        )
+        return [(round(when - 1000, 2), event["delta"]) for when, event in deltas]
+
+    def finals(self) -> list[str]:
+        return [event["transcript"] for event in self.all(".completed")]
+
+    def error(self) -> dict[str, Any]:
+        return self.all("error")[-1]["error"]
+
+    def _take(self, events: list[dict[str, Any]]) -> None:
+        for event in events:
+            validator("transcription", event["type"]).validate(event)
+            self.events.append((self.now, event))
+
+
+@pytest.fixture
+def dictate() -> Callable[..., Dictation]:
+    return Dictation
 
 
 @pytest.fixture
