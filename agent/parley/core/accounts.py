@@ -18,8 +18,8 @@ from typing import Any, Literal
 
 from .usage import LIST_PRICES, Budget, BudgetEvent, Prices, Tokens
 
-CostKind = Literal["translation", "transcription", "voice_agent"]
-KINDS: tuple[CostKind, ...] = ("translation", "transcription", "voice_agent")
+CostKind = Literal["translation", "transcription", "voice_agent", "notes"]
+KINDS: tuple[CostKind, ...] = ("translation", "transcription", "voice_agent", "notes")
 
 MOST_LINES = 1_000
 """Lines that are kept apart; what is opened beyond them goes to one line per kind and language."""

@@ -10,7 +10,8 @@ from parley.core.transcript import Segment
 from parley.ports import TextKind
 
 from .agents import RoomAgents
-from .text_output import Captions, TextOutput, microphone_sid
+from .minutes import RoomMinutes
+from .text_output import Captions, Text, TextOutput, microphone_sid
 from .track_output import TrackOutput
 
 
@@ -23,11 +24,13 @@ class Reading:
         text: TextOutput,
         roster: Callable[[], Roster],
         agents: Callable[[], RoomAgents | None],
+        minutes: RoomMinutes | None = None,
     ) -> None:
         self._room = room
         self._text = text
         self._roster = roster
         self._agents = agents
+        self._minutes = minutes
 
     def captions(self, key: BridgeKey, bridge: Callable[[], TranslationBridge]) -> Captions:
         """The captions of one bridge, which may be made after them."""
@@ -38,7 +41,13 @@ class Reading:
             lambda kind: self._track_sid(bridge(), kind),
             lambda: self._spoken(key.speaker),
             lambda segment, kind: self._read_along(bridge(), segment, kind),
+            self._said(key) if self._minutes is not None else None,
         )
+
+    def _said(self, key: BridgeKey) -> Callable[[Segment, Text, TextKind], None]:
+        assert self._minutes is not None
+        minutes = self._minutes
+        return lambda segment, text, kind: minutes.said(segment, text, key.speaker, kind)
 
     def _read_along(self, bridge: TranslationBridge, segment: Segment, kind: TextKind) -> None:
         """The agents that read."""

@@ -28,6 +28,8 @@ from .consecutive import RoomTurns
 from .costs import CostPolicy, Leave, RoomCosts
 from .estate import Estate
 from .layouts import Around, LayoutPolicy, Track, layout_of
+from .minutes import MinutesPolicy, NewTranscripts, RoomMinutes
+from .minutes_requests import MinutesRequests
 from .native import NativeLayer, native_layer
 from .originals import Originals, originals_of
 from .permissions import Permissions, table
@@ -70,6 +72,7 @@ class RoomPolicy:
     costs: CostPolicy = field(default_factory=CostPolicy)
     agents: AgentPolicy | None = None
     """None: there are no voice agents."""
+    minutes: MinutesPolicy = field(default_factory=MinutesPolicy)
 
 
 class RoomSupervisor:
@@ -88,6 +91,7 @@ class RoomSupervisor:
         originals: Originals | None = None,
         access: Access | None = None,
         leaving: Callable[[Notices], Leave] | None = None,
+        transcripts: NewTranscripts | None = None,
     ) -> None:
         self._room = room
         self._policy = policy
@@ -99,6 +103,8 @@ class RoomSupervisor:
         self._costs = RoomCosts(room.name, policy.costs, metrics, notices, self._spent)
         self._notices = self._costs.notices
         self._leave_behind = leaving(notices) if leaving is not None else None
+        self._standby = True
+        self._minutes = RoomMinutes(policy.minutes, self._text, self._notices, transcripts)
         self._permissions = Permissions(room)
         self._originals = originals
         self._succession = Succession(room)
@@ -110,10 +116,15 @@ class RoomSupervisor:
         self._setting = SetPreferences(
             room, self._people, policy.hosts, self._set, lambda: self._standby, estate.pass_on
         )
+        self._asking = MinutesRequests(
+            *(room, self._minutes, policy.minutes, policy.hosts, self._people),
+            *(metrics, self._notices, self._costs.notes),
+            lambda: self._standby,
+        )
         access = access or Access()
-        self._reading = Reading(room, self._text, lambda: self._people.roster, lambda: self._agents)
+        people = self._people
+        self._reading = Reading(room, self._text, lambda: people.roster, lambda: self._agents, self._minutes)
         self._described = "{}"
-        self._standby = True
         self._leaving = asyncio.Event()
         self._group = asyncio.TaskGroup()
         self._ingress = Ingress(self._layer, policy.gate, self._spawn, self._costs.record.spoke)
@@ -156,19 +167,14 @@ class RoomSupervisor:
         self._requests: Requests | None = None
         if policy.agents is not None and http is not None:
             self._agents = RoomAgents(
-                room,
-                policy.agents,
-                http,
-                self._text,
-                self._notices,
-                metrics,
-                self._ingress,
-                self._changes,
+                *(room, policy.agents, http, self._text, self._notices, metrics),
+                *(self._ingress, self._changes),
                 lambda name, queue: TrackOutput(self._player, name, self._layer, metrics, queue),
                 self._spawn,
                 self._costs,
                 access,
                 hang_up,
+                self._minutes,
             )
             self._requests = Requests(
                 room,
@@ -210,6 +216,7 @@ class RoomSupervisor:
                     self._spawn(self._player.run(), "player"),
                     self._spawn(self._text.run(), "text output"),
                     self._spawn(self._gauges(), "gauges"),
+                    self._spawn(self._asking.run(), "minutes"),
                 ]
                 if self._originals is not None:
                     background.append(self._spawn(self._originals.run(), "originals"))
@@ -284,6 +291,8 @@ class RoomSupervisor:
         if agents is not None and not self._takeover.released:
             await agents.fit({} if standby or self._succession.agents_held else self._people.roster)
         translations = self._translations
+        # Just before: from then on those who begin to read get what is said.
+        self._minutes.follow({} if standby else self._people.roster, self._affords)
         await translations.prepare({} if standby else self._wanted())
         await self._layout.fit(translations.listeners, {} if standby else self._people.roster)
         self._permit()
@@ -299,8 +308,10 @@ class RoomSupervisor:
 
     def _wanted(self) -> dict[BridgeKey, BridgeSpec]:
         readers = self._agents.readers if self._agents is not None else {}
-        found = routes(self._people.roster, readers, lambda who: self._costs.affords(self._payer(who)))
-        return self._takeover.held(desired(found))
+        return self._takeover.held(desired(routes(self._people.roster, readers, self._affords)))
+
+    def _affords(self, reader: str) -> bool:
+        return self._costs.affords(self._payer(reader))
 
     def _payer(self, reader: str) -> str:
         return reader if self._agents is None else self._agents.payer(reader)
@@ -381,6 +392,7 @@ class RoomSupervisor:
         self._ingress.silence(identity, not consents)
         if not consents:
             self._translations.silence(identity)
+            self._minutes.forget(identity)
 
     # Other workers
 
@@ -417,6 +429,7 @@ class RoomSupervisor:
 
     async def _leave(self) -> None:
         """Hands over what the room leaves behind."""
+        await self._asking.leave()
         if self._leave_behind is not None:
             await self._costs.leave(self._leave_behind)
 
