@@ -64,7 +64,7 @@ class Voiced:
         begun = self._before(start_s + _JOINED_S)
         if begun is not None and begun[1] > start_s - _WORD_S and start_s - begun[0] <= _WORD_S:
             start_s = max(begun[0], min(after_s, start_s))
-        last = self._before(end_s)
+        last = self._before(end_s + _JOINED_S)
         if last is not None and last[1] > start_s and last[1] - end_s <= _WORD_S:
             end_s = last[1]
         return start_s, max(start_s, end_s)
