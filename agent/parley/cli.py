@@ -41,6 +41,9 @@ class _Start:
 
         agents.load_all(settings.agents)
         agents.check(settings)
+        from .export import redaction
+
+        redaction.load(settings.export.redact)
         from . import worker
 
         return worker.run(settings)

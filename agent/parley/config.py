@@ -18,6 +18,8 @@ from .core.preferences import Allowed, Rejection, is_agent_name, with_value
 from .core.usage import LIST_PRICES, Prices
 from .errors import SettingsError, UnknownSettingError
 
+TRANSCRIPT_FORMATS = ("jsonl", "srt", "vtt", "txt")
+
 
 def _split(value: object) -> object:
     if isinstance(value, str):
@@ -72,6 +74,10 @@ class Captions(_Group):
     """Names and products as they are written, comma-separated, for models that take them."""
     idle_s: float = Field(60.0, ge=1, le=600)
     """A session of its own whose speaker has been quiet this long is closed; it costs nothing meanwhile."""
+    late_lines: int = Field(5, ge=0, le=100)
+    """The last lines that somebody gets who begins to read."""
+    late_s: float = Field(120.0, ge=0, le=3600)
+    """None of them was over longer ago, in seconds."""
 
 
 class VoiceAgent(_Group):
@@ -131,6 +137,9 @@ class Limits(_Group):
     hosts: _Names = ()
     """Identities that may set preferences of others over the RPC `parley.set`, comma-separated, `*` for
     everybody. Nobody may by their kind."""
+    transcript: Literal["hosts", "everybody"] = "hosts"
+    """Who may ask for what was said, by the RPCs `parley.transcript` and `parley.notes`: those whom
+    PARLEY_LIMITS__HOSTS names, or everybody in the room."""
     sessions_per_room: int = Field(64, ge=1, le=10_000)
     """Sessions that one room may have at a time; what is asked beyond it is refused and announced."""
     sessions_per_participant: int | None = Field(None, ge=1, le=10_000)
@@ -173,7 +182,7 @@ class PriceList(_Group):
 
 
 class Export(_Group):
-    """PARLEY_EXPORT__…: where the summary of a room goes when it has ended."""
+    """PARLEY_EXPORT__…: where the summary of a room goes when it has ended, and its transcript."""
 
     dir: str = ""
     """A directory for one JSON file per room; empty: none is written."""
@@ -181,6 +190,29 @@ class Export(_Group):
     """An http:// or https:// URL that it is posted to; empty: it is not."""
     webhook_secret: SecretStr = SecretStr("")
     """Signs what is posted, by Standard Webhooks: base64, with or without `whsec_` before it."""
+    transcript: _Names = ()
+    """Formats of the transcript that is kept: `jsonl`, `srt`, `vtt`, `txt`, comma-separated; none named:
+    none is kept."""
+    transcript_lines: int = Field(20_000, ge=1, le=1_000_000)
+    """Lines of one room that are remembered; the oldest beyond them go."""
+    transcript_bytes: int = Field(4_000_000, ge=10_000, le=1_000_000_000)
+    """Memory that they may take, in bytes."""
+    chars_per_s: float = Field(20.0, ge=5, le=100)
+    """Reading speed of subtitles, in characters a second: a cue stays so long if the next one lets it."""
+    keep_days: float | None = Field(None, gt=0, le=36_500)
+    """Files of PARLEY_EXPORT__DIR that Parley wrote longer ago are deleted; none by default: all stay."""
+    redact: str = ""
+    """`module:function` of the user's: is given text, speaker and language of each line before it is kept,
+    returns the text to keep, or None."""
+
+
+class Notes(_Group):
+    """PARLEY_NOTES__…: a summary of what was said, by a text model."""
+
+    model: str = ""
+    """The text model, by the API's name; empty: no notes are written."""
+    timeout_s: float = Field(30.0, ge=1, le=600)
+    """How long one summary is waited for, in seconds."""
 
 
 class Defaults(_Group):
@@ -247,6 +279,7 @@ class Settings(ForEstimate):
 
     limits: Limits = Limits()
     export: Export = Export()
+    notes: Notes = Notes()
     defaults: Defaults = Defaults()
 
     @property
@@ -361,6 +394,12 @@ def _check(settings: Settings) -> None:
 
 
 def _check_export(export: Export) -> None:
+    for wanted in export.transcript:
+        if wanted not in TRANSCRIPT_FORMATS:
+            raise SettingsError("PARLEY_EXPORT__TRANSCRIPT", wanted, ", ".join(TRANSCRIPT_FORMATS))
+    if export.transcript and not (export.dir or export.webhook_url):
+        needed = "empty, while neither PARLEY_EXPORT__DIR nor PARLEY_EXPORT__WEBHOOK_URL is set"
+        raise SettingsError("PARLEY_EXPORT__TRANSCRIPT", ",".join(export.transcript), needed)
     if not export.webhook_url:
         return
     if not _is_http(export.webhook_url):

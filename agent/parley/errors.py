@@ -9,6 +9,7 @@
     │   └── AgentModuleError
     ├── NothingToSeeError    a tool asked for a picture of a participant who shows nothing
     ├── WebhookError         a webhook did not take what it was sent
+    ├── NotesError           a text model did not write the notes that it was asked for
     └── UnavailableError     something that Parley needs is not there: exit status 1, one line
 
 What goes wrong with a session of the API is `livekit.plugins.openai_realtime.errors`.
@@ -111,6 +112,10 @@ class WebhookError(ParleyError):
 
     def __str__(self) -> str:
         return f"{self.failure}, after {self.tries} {'try' if self.tries == 1 else 'tries'}"
+
+
+class NotesError(ParleyError):
+    """A text model did not write the notes that it was asked for; the sentence says why."""
 
 
 class UnavailableError(ParleyError):

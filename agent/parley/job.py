@@ -10,18 +10,24 @@ from livekit.agents import AutoSubscribe, JobContext, JobProcess
 
 from livekit import api
 from livekit.plugins.openai_realtime.connection import new_http_session
+from livekit.plugins.openai_realtime.hearing import TranscriberPolicy
 from livekit.plugins.openai_realtime.options import WHISPER, ConnectOptions, TranscriptionOptions
-from livekit.plugins.openai_realtime.transcriber import TranscriberPolicy
 
 from . import __version__, agents, config, logs
 from .access import Access, Gatekeeper
-from .bridges.captions import CaptionsPolicy
+from .bridges.captions import KEPT_S, CaptionsPolicy
 from .bridges.translation import BridgePolicy
 from .config import Settings
+from .core.caption_layout import CaptionLayout
 from .core.feed import FeedPolicy
+from .core.minutes import LatePolicy, MinutesBounds
 from .core.tail import TailPolicy
 from .core.vocabulary import Vocabulary
+from .export import redaction
+from .export.formats import FORMATS
 from .export.leaving import ExportPolicy, Leaving
+from .export.notes import NotesPolicy
+from .export.transcripts import TranscriptPolicy, Transcripts, clean
 from .export.webhook import WebhookPolicy
 from .link import JobLink, Served
 from .media.gate import GatePolicy
@@ -30,8 +36,10 @@ from .room.agents import AgentPolicy
 from .room.costs import CostPolicy
 from .room.dial import Dialler
 from .room.layouts import LayoutPolicy
+from .room.minutes import MinutesPolicy
 from .room.originals import Originals
-from .room.supervisor import RoomPolicy, RoomSupervisor
+from .room.policy import RoomPolicy
+from .room.supervisor import RoomSupervisor
 
 logger = logging.getLogger("parley.job")
 
@@ -65,7 +73,7 @@ def room_policy(settings: Settings) -> RoomPolicy:
         captions=CaptionsPolicy(
             session=transcription_options(settings),
             idle_s=settings.captions.idle_s,
-            utterances=TranscriberPolicy(hangover_s=vad.silence_s),
+            utterances=TranscriberPolicy(hangover_s=vad.silence_s, kept_s=KEPT_S),
         ),
         gate=GatePolicy(threshold=vad.threshold, silence_s=vad.silence_s, pre_roll_s=vad.pre_roll_s),
         defaults=settings.preferences,
@@ -85,6 +93,28 @@ def room_policy(settings: Settings) -> RoomPolicy:
             defaults=settings.voice_agent,
             connect=connect_options(settings),
             say=settings.limits.say,
+        ),
+        minutes=minutes_policy(settings),
+    )
+
+
+def minutes_policy(settings: Settings) -> MinutesPolicy:
+    """What is kept of what is said in a room."""
+    export, limits, captions = settings.export, settings.limits, settings.captions
+    asked = limits.transcript == "everybody" or bool(limits.hosts)
+    return MinutesPolicy(
+        kept=bool(export.transcript or settings.notes.model or asked),
+        bounds=MinutesBounds(export.transcript_lines, export.transcript_bytes),
+        late=LatePolicy(captions.late_lines, captions.late_s),
+        redact=redaction.load(export.redact),
+        who=limits.transcript,
+        layout=CaptionLayout(chars_per_s=export.chars_per_s),
+        version=__version__,
+        notes=NotesPolicy(
+            settings.notes.model,
+            settings.notes.timeout_s,
+            settings.openai_base_url,
+            settings.openai_api_key.get_secret_value(),
         ),
     )
 
@@ -117,6 +147,14 @@ def export_policy(settings: Settings) -> ExportPolicy:
     )
 
 
+def transcript_policy(settings: Settings) -> TranscriptPolicy:
+    """Where the transcript of a room goes."""
+    to = export_policy(settings)
+    formats = tuple(wanted for wanted in FORMATS if wanted in settings.export.transcript)
+    layout = CaptionLayout(chars_per_s=settings.export.chars_per_s)
+    return TranscriptPolicy(formats, to.directory, to.webhook, __version__, layout)
+
+
 async def entrypoint(ctx: JobContext) -> None:
     """Serves one room until it ends, or until the worker drains."""
     logs.be_brief()
@@ -146,6 +184,7 @@ async def entrypoint(ctx: JobContext) -> None:
     access = Access(Gatekeeper(settings.limits.audio_minutes_per_minute))
     link = JobLink(metrics, on_drain, access, served)
     keep = settings.translation.original == "keep"
+    transcripts = transcript_policy(settings)
     async with link.connected(), new_http_session() as http:
         supervisor = RoomSupervisor(
             ctx.room,
@@ -160,11 +199,20 @@ async def entrypoint(ctx: JobContext) -> None:
             leaving=lambda notices: (
                 Leaving(export_policy(settings), http, metrics, notices, __version__).leave
             ),
+            transcripts=(
+                lambda began_at, notices: Transcripts(
+                    transcripts, ctx.room.name, began_at, http, metrics, notices
+                )
+            )
+            if transcripts.wanted or settings.notes.model
+            else None,
         )
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(_leave_in_time(ctx, supervisor, draining), name="drain")
             await supervisor.run()
             watch.cancel()
+        if transcripts.directory is not None and settings.export.keep_days is not None:
+            await clean(transcripts.directory, settings.export.keep_days)
     ctx.shutdown("the room was left")
 
 

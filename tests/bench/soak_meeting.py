@@ -22,7 +22,8 @@ from parley.core.preferences import Allowed
 from parley.media.gate import GatePolicy
 from parley.metrics import Metrics
 from parley.room.costs import CostPolicy
-from parley.room.supervisor import RoomPolicy, RoomSupervisor
+from parley.room.policy import RoomPolicy
+from parley.room.supervisor import RoomSupervisor
 from parley.simulator import SimulatorOptions
 
 _FOLLOW_S = 20.0

@@ -71,6 +71,22 @@ class FakeWriter:
         self._room.wake()
 
 
+class FakeByteWriter:
+    """A byte stream in the making."""
+
+    def __init__(self, room: "FakeRoom", options: dict[str, Any]) -> None:
+        self._room = room
+        self._options = options
+        self._body = b""
+
+    async def write(self, data: bytes) -> None:
+        self._body += data
+
+    async def aclose(self) -> None:
+        self._room.files.append({**self._options, "body": self._body})
+        self._room.wake()
+
+
 class FakeLocal(FakeParticipant):
     """The worker itself."""
 
@@ -119,6 +135,12 @@ class FakeLocal(FakeParticipant):
             raise self._room.text_error
         return FakeWriter(self._room, options)
 
+    async def stream_bytes(self, name: str, **options: Any) -> FakeByteWriter:
+        await asyncio.sleep(0)
+        if self._room.text_error is not None:
+            raise self._room.text_error
+        return FakeByteWriter(self._room, {"name": name, **options})
+
 
 class FakeRoom:
     """What the supervisor needs of `rtc.Room`.
@@ -126,12 +148,14 @@ class FakeRoom:
     Attributes:
         log: what was done, in order: ("permit", table), ("publish", sid), ("subscribe", sid), …
         texts: the text streams that were sent, whole.
+        files: the byte streams that were sent, whole.
     """
 
     def __init__(self) -> None:
         self.name = "the room"
         self.log: list[tuple[Any, ...]] = []
         self.texts: list[dict[str, Any]] = []
+        self.files: list[dict[str, Any]] = []
         self.text_error: Exception | None = None
         self.text_handlers: dict[str, Callable[[Any, str], None]] = {}
         self.metadata = ""

@@ -16,7 +16,8 @@ from parley.core.preferences import Allowed
 from parley.media.gate import GatePolicy
 from parley.metrics import Metrics
 from parley.room import supervisor
-from parley.room.supervisor import RoomPolicy, RoomSupervisor
+from parley.room.policy import RoomPolicy
+from parley.room.supervisor import RoomSupervisor
 from parley.room.track_input import Ingress
 from parley.testing import ScriptedDial
 

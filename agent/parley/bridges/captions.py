@@ -15,6 +15,7 @@ from time import monotonic
 
 from livekit.plugins.openai_realtime.errors import RealtimeError
 from livekit.plugins.openai_realtime.events import ErrorReported
+from livekit.plugins.openai_realtime.hearing import TranscriberPolicy
 from livekit.plugins.openai_realtime.options import TranscriptionOptions
 from livekit.plugins.openai_realtime.spoken import Line
 from livekit.plugins.openai_realtime.transcriber import Append, Commit, Transcriber
@@ -30,6 +31,8 @@ from .surroundings import Surroundings
 
 TICK_S = 0.1
 """How often time is looked at while an utterance lives, or a handover is under way."""
+KEPT_S = 30.0
+"""Speech that is kept until its words are known."""
 MISSING_S = 0.3
 """A microphone that delivers nothing for this long within a phrase counts as silent."""
 
@@ -51,7 +54,7 @@ class CaptionsPolicy:
     """When less than this is left, or a twentieth, it is fed no more although there is no other."""
     answer_s: float = 10.0
     """How long a session that owes words may say nothing."""
-    utterances: TranscriberPolicy = field(default_factory=TranscriberPolicy)
+    utterances: TranscriberPolicy = field(default_factory=lambda: TranscriberPolicy(kept_s=KEPT_S))
     retry: RetryPolicy = field(default_factory=lambda: RetryPolicy(most_s=2.0))
     """For a bridge alone; the breaker spares an API that is failing for all."""
 

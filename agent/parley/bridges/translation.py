@@ -137,7 +137,7 @@ class TranslationBridge:
         if self._finishing:
             return
         was_live = self._feed.live
-        if self._feed.hear(pcm, at, speaking, pre_roll):
+        if self._feed.hear(pcm, at, speaking, pre_roll, voiced_s):
             self._wake.set()
         if self._feed.live and not was_live:
             self._voice.expect()
@@ -247,7 +247,7 @@ class TranslationBridge:
         if monotonic() - leg.opened_at >= STABLE_S:
             self._health.stable()
         if not self._legs:
-            self._voice.phrase_over()
+            self._voice.phrase_over(self._feed)
             return
         following = self._legs[0]
         while following.held and following.ledger is not None:
@@ -273,7 +273,7 @@ class TranslationBridge:
                 self._quiet_since = sent
                 continue
             if self._feed.tick(now):
-                self._voice.phrase_over()
+                self._voice.phrase_over(self._feed)
                 if self._feed.doubtful:
                     leg.doubt()
             if self._feed.live:

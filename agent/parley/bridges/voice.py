@@ -1,6 +1,8 @@
 """What comes out of a bridge: audio, captions, and how far both are behind the speaker."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from time import monotonic
 
 from livekit.plugins.openai_realtime.events import (
@@ -14,7 +16,7 @@ from parley.core.feed import Feed
 from parley.core.framing import RATE_HZ, seconds
 from parley.core.ledger import Ledger
 from parley.core.model import BridgeKey
-from parley.core.transcript import Segmenter
+from parley.core.transcript import Segment, Segmenter
 from parley.media.level import first_audible
 from parley.metrics import Metrics
 from parley.ports import AudioOut, Notices, TextKind, TextOut
@@ -51,19 +53,19 @@ class Voice:
             "translation": Segmenter(f"t-{prefix}"),
             "source": Segmenter(f"s-{prefix}"),
         }
+        self._said_until: dict[TextKind, float] = {"translation": -math.inf, "source": -math.inf}
 
     def expect(self) -> None:
         """A phrase has begun: there will be something to hear."""
         if self.audio is not None:
             self.audio.expect()
 
-    def phrase_over(self) -> None:
+    def phrase_over(self, feed: Feed) -> None:
         """The tail has ended: nothing more is expected until somebody speaks."""
         if self.audio is not None:
             self.audio.release()
         for kind, segmenter in self._segmenters.items():
-            for segment in segmenter.flush():
-                self._text.send(segment, kind)
+            self._send(kind, segmenter.flush(), feed)
 
     def take(self, event: TranslationEvent, feed: Feed, ledger: Ledger) -> None:
         """Lets one event be heard or read; `feed` is told what it answers."""
@@ -72,11 +74,13 @@ class Voice:
             case OutputAudio(pcm=pcm, elapsed_ms=elapsed_ms):
                 self._metrics.received(KIND, seconds(len(pcm)))
                 self._play(pcm, elapsed_ms, now, feed, ledger)
-            case OutputTranscript(delta=delta):
+            case OutputTranscript(delta=delta, elapsed_ms=elapsed_ms):
                 feed.written(now)
-                self._write("translation", delta, now)
-            case InputTranscript(delta=delta):
-                self._write("source", delta, now)
+                said = feed.spoken(ledger, elapsed_ms, source=False)
+                self._write("translation", delta, now, said, feed)
+            case InputTranscript(delta=delta, elapsed_ms=elapsed_ms):
+                said = feed.spoken(ledger, elapsed_ms, source=True)
+                self._write("source", delta, now, said, feed)
             case ErrorReported(error=error):
                 self._metrics.session_failed(KIND, type(error).__name__)
                 self._notices.say(
@@ -102,7 +106,16 @@ class Voice:
         if self.audio is not None:
             self.audio.push(pcm)
 
-    def _write(self, kind: TextKind, delta: str, now: float) -> None:
+    def _write(
+        self, kind: TextKind, delta: str, now: float, said: tuple[float, float] | None, feed: Feed
+    ) -> None:
         segmenter = self._segmenters[kind]
-        for segment in (*segmenter.idle(now), *segmenter.push(delta, now)):
-            self._text.send(segment, kind)
+        self._send(kind, (*segmenter.idle(now), *segmenter.push(delta, now, said)), feed)
+
+    def _send(self, kind: TextKind, segments: Iterable[Segment], feed: Feed) -> None:
+        """Segments with the time of the speaker's voice: also of a translation, which is heard later."""
+        for segment in segments:
+            start_s, end_s = feed.fit(segment.started_s, segment.ended_s, self._said_until[kind])
+            if segment.final:
+                self._said_until[kind] = end_s
+            self._text.send(replace(segment, started_s=start_s, ended_s=end_s), kind)

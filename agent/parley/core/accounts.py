@@ -18,8 +18,8 @@ from typing import Any, Literal
 
 from .usage import LIST_PRICES, Budget, BudgetEvent, Prices, Tokens
 
-CostKind = Literal["translation", "captions", "transcription", "voice_agent"]
-KINDS: tuple[CostKind, ...] = ("translation", "captions", "transcription", "voice_agent")
+CostKind = Literal["translation", "captions", "transcription", "voice_agent", "notes"]
+KINDS: tuple[CostKind, ...] = ("translation", "captions", "transcription", "voice_agent", "notes")
 """`transcription` is what is said to a voice agent."""
 
 MOST_LINES = 1_000

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from .framing import BYTES_PER_S, FRAME_BYTES, FRAME_MS, Framer, seconds
 from .ledger import Frame, Ledger
+from .spoken import Voiced
 from .tail import Tail, TailPolicy
 
 MISSING_S = 0.3
@@ -35,6 +36,8 @@ class Feed:
         self._waiting: deque[Frame] = deque()
         self._ledgers: list[Ledger] = []
         self._shift_ms: int | None = None
+        self._source_shift_ms: int | None = None
+        self._voiced = Voiced()
         self._tail = Tail(self._policy.tail)
         self._speaking = False
         self._ended = False
@@ -68,19 +71,26 @@ class Feed:
         """The session's ear-voice span as far as it is known."""
         return self._tail.span_s
 
-    def hear(self, pcm: bytes, at: float, speaking: bool, pre_roll: Sequence[bytes]) -> bool:
+    def hear(
+        self, pcm: bytes, at: float, speaking: bool, pre_roll: Sequence[bytes], voiced_s: float = 0.0
+    ) -> bool:
         """Takes what the microphone delivered at `at`; returns whether there is something to send.
 
-        `pre_roll` is what was captured just before `pcm`; it is used if a phrase begins.
+        `pre_roll` is what was captured just before `pcm`; it is used if a phrase begins. `voiced_s`: how
+        much of `pcm` is voice.
         """
+        if voiced_s > 0:
+            self._voiced.add(at - seconds(len(pcm)), at)
         if not self.live:
             if not speaking:
                 return False
             self.live = True
             self._onset_at = at - seconds(len(pcm))  # where in this piece is not known
             self._speaking = True
+            before_s = seconds(sum(map(len, pre_roll)) + len(pcm))
             for earlier in pre_roll:
-                self._push(earlier, at, speaking=True)
+                before_s -= seconds(len(earlier))
+                self._push(earlier, at, speaking=True, ended_at=at - before_s)
         elif speaking and not self._speaking:
             self._onset_at = at - seconds(len(pcm))
         self._speaking = speaking
@@ -140,9 +150,21 @@ class Feed:
         """Text came out of a session."""
         self._tail.output_heard(now)
 
+    def spoken(self, ledger: Ledger, elapsed_ms: int | None, *, source: bool) -> tuple[float, float] | None:
+        """From when to when the microphone heard what a text of a session is about, as far as it tells."""
+        if elapsed_ms is None:
+            return None
+        start_s = ledger.spoken(elapsed_ms, source=source)
+        self._source_shift_ms = ledger.source_shift_ms
+        return None if start_s is None else (start_s, start_s + FRAME_MS / 1000)
+
+    def fit(self, start_s: float, end_s: float, after_s: float) -> tuple[float, float]:
+        """The times of a text, with its beginning and end where those of the voice are; see `Voiced.fit`."""
+        return self._voiced.fit(start_s, end_s, after_s)
+
     def begin_session(self) -> Ledger:
         """A fresh session is fed from now on: it counts from zero and owes nothing."""
-        self._ledgers.append(Ledger(self._policy.buffer_s, self._shift_ms))
+        self._ledgers.append(Ledger(self._policy.buffer_s, self._shift_ms, self._source_shift_ms))
         return self._ledgers[-1]
 
     def end_session(self, ledger: Ledger) -> None:
@@ -151,8 +173,9 @@ class Feed:
 
     def part(self) -> None:
         """What was heard so far is made whole frames: what comes now may go to another session."""
+        held_s = seconds(self._framer.held_bytes)
         if (rest := self._framer.flush()) is not None:
-            self._waiting.append(Frame(rest, self._last_heard, self._in_frame, self._onset_at))
+            self._waiting.append(self._padded(rest, held_s, self._last_heard))
             self._onset_at = None
         self._in_frame = False
 
@@ -182,14 +205,20 @@ class Feed:
 
     def end_input(self, now: float) -> None:
         """No more audio will come: what waits is made whole frames; the phrase has ended."""
+        held_s = seconds(self._framer.held_bytes)
         if (rest := self._framer.flush()) is not None and self.live:
-            self._waiting.append(Frame(rest, now, self._in_frame, self._onset_at))
+            self._waiting.append(self._padded(rest, held_s, now))
             self._onset_at = None
         self._ended = True
         self._speaking = False
         self._in_frame = False
 
-    def _push(self, pcm: bytes, at: float, *, speaking: bool) -> None:
+    def _padded(self, rest: bytes, held_s: float, at: float) -> Frame:
+        """The frame in the making, of which so much is audio."""
+        return Frame(rest, at, self._in_frame, self._onset_at, self._last_heard - held_s)
+
+    def _push(self, pcm: bytes, at: float, *, speaking: bool, ended_at: float | None = None) -> None:
+        """`ended_at`: when its last sample was captured, if that was long before `at`."""
         if speaking:
             self._silence_behind_s = 0.0
         elif self._waiting and self._silence_behind_s >= self._policy.waiting_silence_s:
@@ -197,8 +226,12 @@ class Feed:
         elif self._waiting:
             self._silence_behind_s += seconds(len(pcm))
         self._in_frame = self._in_frame or speaking
-        for frame in self._framer.push(pcm):
-            self._waiting.append(Frame(frame, at, self._in_frame, self._onset_at if self._in_frame else None))
+        frames = self._framer.push(pcm)
+        behind_s = seconds(self._framer.held_bytes + len(frames) * FRAME_BYTES)
+        began_at = (at if ended_at is None else ended_at) - behind_s
+        for n, frame in enumerate(frames):
+            onset_at = self._onset_at if self._in_frame else None
+            self._waiting.append(Frame(frame, at, self._in_frame, onset_at, began_at + n * FRAME_MS / 1000))
             if self._in_frame:
                 self._onset_at = None
             self._in_frame = speaking

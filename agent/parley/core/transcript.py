@@ -18,9 +18,9 @@ class Segment:
     text: str
     final: bool
     started_s: float
-    """When its first text came, on the caller's clock."""
+    """When its first word was spoken, on the caller's clock; when its text came, where that is not known."""
     ended_s: float
-    """When its last text came."""
+    """When its last word was spoken."""
 
 
 class Segmenter:
@@ -33,41 +33,57 @@ class Segmenter:
         self._prefix = prefix
         self._count = 0
         self._text = ""
-        self._started_s = 0.0
-        self._ended_s = 0.0
+        self._came_s = 0.0
+        self._marks: list[tuple[int, float, float]] = []
+        """From which character on the text was spoken from when to when."""
 
-    def push(self, delta: str, now: float) -> list[Segment]:
-        """Adds text; returns the segments that it ended, then the interim one if text is left."""
-        if not self._text:
-            self._started_s = now
+    def push(self, delta: str, now: float, said: tuple[float, float] | None = None) -> list[Segment]:
+        """Adds text that came `now`; returns the segments it ended, then the interim one if text is left.
+
+        `said`: from when to when it was spoken; None: it is not known, and taken for now.
+        """
+        # A full stop comes when it is clear that a sentence was over: it is not spoken.
+        if not self._text.strip():
+            self._marks.clear()
+        if not self._marks or any(char.isalnum() for char in delta):
+            self._marks.append((len(self._text), *(said or (now, now))))
         self._text += delta
-        self._ended_s = now
+        self._came_s = now
         done = []
         while (cut := self._cut()) is not None:
             done.append(self._segment(self._text[:cut].strip(), final=True))
             self._count += 1
-            self._text = self._text[cut:].lstrip()
-            self._started_s = now
+            self._drop(cut)
         if self._text.strip():
             done.append(self._segment(self._text.strip(), final=False))
         return [segment for segment in done if segment.text]
 
     def idle(self, now: float) -> list[Segment]:
         """The final segment, if nothing was added for a pause; else nothing."""
-        return self.flush() if self._text and now - self._ended_s >= PAUSE_S else []
+        return self.flush() if self._text and now - self._came_s >= PAUSE_S else []
 
     def flush(self) -> list[Segment]:
         """The segment in the making, as final; nothing if there is none."""
         text = self._text.strip()
+        segments = [self._segment(text, final=True)] if text else []
+        self._count += len(segments)
         self._text = ""
-        if not text:
-            return []
-        segment = self._segment(text, final=True)
-        self._count += 1
-        return [segment]
+        self._marks.clear()
+        return segments
 
     def _segment(self, text: str, *, final: bool) -> Segment:
-        return Segment(f"{self._prefix}-{self._count}", text, final, self._started_s, self._ended_s)
+        length = len(text) + len(self._text) - len(self._text.lstrip())
+        spoken = [mark for mark in self._marks if mark[0] < length]
+        return Segment(f"{self._prefix}-{self._count}", text, final, spoken[0][1], max(m[2] for m in spoken))
+
+    def _drop(self, cut: int) -> None:
+        """What is behind `cut` begins the next segment."""
+        rest = self._text[cut:].lstrip()
+        cut, self._text = len(self._text) - len(rest), rest
+        within = [mark for mark in self._marks if mark[0] <= cut][-1:]
+        self._marks = [(max(0, mark[0] - cut), *mark[1:]) for mark in self._marks if mark[0] > cut]
+        if rest and (not self._marks or self._marks[0][0] > 0):
+            self._marks = [(0, *mark[1:]) for mark in within] + self._marks
 
     def _cut(self) -> int | None:
         """Where the first sentence ends, if it has ended: 3.14 and a.m. go on, a space must follow."""

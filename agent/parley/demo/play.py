@@ -8,10 +8,13 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from parley.export.formats import as_json, to_jsonl, to_srt, to_vtt
+
 from .audio import Pcm
-from .export import mixed, segments_of, to_jsonl, to_srt, to_vtt, to_wav
+from .export import lines_of, mixed, to_wav
 from .people import Person
 from .recording import Place
 from .speech import Utterance, Word, countable_words, render, script
@@ -130,9 +133,11 @@ def count(people: Mapping[str, Person], play: Script, spoken: list[Spoken]) -> l
 def write(people: Mapping[str, Person], directory: Path, origin_s: float) -> list[Path]:
     """Each one's transcript (JSONL, SRT, VTT) and what they heard (WAV), into an existing directory."""
     written = []
+    began_at = datetime.now(UTC) - timedelta(seconds=time.monotonic() - origin_s)
     for name, person in people.items():
-        segments = segments_of(person.captions, origin_s=origin_s)
-        texts = {"jsonl": to_jsonl(segments), "srt": to_srt(segments), "vtt": to_vtt(segments)}
+        lines = lines_of(person.captions, origin_s=origin_s)
+        rows = to_jsonl(as_json(line, began_at) for line in lines)
+        texts = {"jsonl": rows, "srt": to_srt(lines), "vtt": to_vtt(lines)}
         for suffix, text in texts.items():
             path = directory / f"{name}-reads.{suffix}"
             path.write_text(text, encoding="utf-8")

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from parley.core.minutes import LineKind
+
 from .audio import Pcm, amplitude, rms
 from .speech import SAMPLE_RATE_HZ
 
@@ -111,9 +113,10 @@ class Caption:
         return self.attributes.get("language", "")
 
     @property
-    def kind(self) -> str:
+    def kind(self) -> LineKind:
         """`source`, `translation` or `agent`."""
-        return self.attributes.get("parley.kind", "source")
+        kind = self.attributes.get("parley.kind")
+        return "translation" if kind == "translation" else "agent" if kind == "agent" else "source"
 
     @property
     def final(self) -> bool:

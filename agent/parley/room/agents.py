@@ -36,7 +36,8 @@ from .camera import picture
 from .changes import Changes
 from .costs import AgentAccounts, RoomCosts
 from .handover import Handover
-from .text_output import CAPTIONS_TOPIC, Text, TextOutput, microphone_sid
+from .minutes import RoomMinutes
+from .text_output import CAPTIONS_TOPIC, Text, TextOutput, attributes_of, microphone_sid
 from .track_input import PROMPT_MS, WINDOW_MS, Ingress, MixedIn, Spawn
 from .track_output import TrackOutput, take_back
 
@@ -109,6 +110,7 @@ class RoomAgents:
         costs: RoomCosts,
         access: Access,
         hang_up: HangUp | None = None,
+        minutes: RoomMinutes | None = None,
     ) -> None:
         self._room = room
         self._policy = policy
@@ -121,6 +123,7 @@ class RoomAgents:
         self._new_track = new_track
         self._spawn = spawn
         self._hang_up = hang_up
+        self._minutes = minutes
         self._costs = costs
         self._access = access
         self._roster: Roster = {}
@@ -403,20 +406,16 @@ class RoomAgents:
     def send(self, running: _Running, segment: Segment, who: Who, *, cut: bool) -> None:
         """A line of a conversation, to those who take part in it."""
         want = running.want
-        me = self._room.local_participant.identity
-        attributes = {
-            "lk.segment_id": segment.id,
-            "lk.transcription_final": "true" if segment.final else "false",
-            "lk.transcribed_track_id": self._track_sid(running, who),
-            "language": running.language,
-            "parley.kind": "agent",
-        }
+        attributes = attributes_of(segment, self._track_sid(running, who), running.language, "agent")
         if cut:
             attributes["parley.interrupted"] = "true"
-        sender = me if who == "agent" else want.beside
+        sender = self._room.local_participant.identity if who == "agent" else want.beside
         to = tuple(sorted(identity for identity in want.hears if identity in self._roster))
+        text = Text(CAPTIONS_TOPIC, segment.text, attributes, to, sender)
         if to:
-            self._text.put(Text(CAPTIONS_TOPIC, segment.text, attributes, to, sender), key=segment.id)
+            self._text.put(text, key=segment.id)
+        if self._minutes is not None:
+            self._minutes.said(segment, text, want.name if who == "agent" else sender, "agent", want.beside)
 
     def _track_sid(self, running: _Running, who: Who) -> str:
         if who == "agent":

@@ -82,11 +82,18 @@ class RoomCosts:
         """Opens the accounts of one voice agent."""
         return AgentAccounts(self.accounts, beside, language, model, transcriber)
 
+    def notes(self, model: str, language: str, used: Tokens) -> None:
+        """A text model wrote notes: the room pays."""
+        account = self.accounts.open(Line("notes", None, language), model, lambda: ())
+        account.charge_tokens(used)
+        account.close()
+
     def state(self, own: Callable[[str], bool]) -> dict[str, Any]:
         """The cost as `parley.state` tells it; `own`: whose agents the asker may know about."""
         return self.accounts.view(
             lambda line: (
-                line.kind in ("translation", "captions") or (line.speaker is not None and own(line.speaker))
+                line.kind in ("translation", "captions", "notes")
+                or (line.speaker is not None and own(line.speaker))
             )
         )
 

@@ -11,8 +11,9 @@ from parley.core.transcript import Segment
 from parley.ports import Bridge, TextKind
 
 from .agents import RoomAgents
+from .minutes import RoomMinutes
 from .roster import People
-from .text_output import Captions, TextOutput, microphone_sid
+from .text_output import Captions, Text, TextOutput, microphone_sid
 from .track_output import TrackOutput
 
 
@@ -25,11 +26,13 @@ class Reading:
         text: TextOutput,
         people: People,
         agents: Callable[[], RoomAgents | None],
+        minutes: RoomMinutes | None = None,
     ) -> None:
         self._room = room
         self._text = text
         self._people = people
         self._agents = agents
+        self._minutes = minutes
 
     def captions(self, key: BridgeKey, bridge: Callable[[], Bridge]) -> Captions:
         """The captions of one bridge, which may be made after them."""
@@ -40,6 +43,7 @@ class Reading:
             lambda kind: self._track_sid(bridge(), kind),
             lambda: self.spoken(key.speaker),
             lambda segment, kind: self._read_along(bridge(), segment, kind),
+            self._said(key) if self._minutes is not None else None,
         )
 
     def hints(self, options: TranscriptionOptions, speaker: str) -> TranscriptionOptions:
@@ -51,6 +55,11 @@ class Reading:
             prompt=(known.prompt or None) if takes_prompt(options.model) else None,
             keywords=known.keywords if takes_keywords(options.model) else (),
         )
+
+    def _said(self, key: BridgeKey) -> Callable[[Segment, Text, TextKind], None]:
+        assert self._minutes is not None
+        minutes = self._minutes
+        return lambda segment, text, kind: minutes.said(segment, text, key.speaker, kind)
 
     def _read_along(self, bridge: Bridge, segment: Segment, kind: TextKind) -> None:
         """The agents that read."""

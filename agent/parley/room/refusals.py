@@ -31,16 +31,19 @@ class Refused(Exception):
 class Askers:
     """Those who ask a worker that serves the room, each so often and no more."""
 
-    def __init__(self, standby: Callable[[], bool]) -> None:
+    def __init__(
+        self, standby: Callable[[], bool], per_s: float = REQUESTS_PER_S, burst: float = REQUESTS_BURST
+    ) -> None:
         self._standby = standby
-        self._asked = Buckets(REQUESTS_PER_S, REQUESTS_BURST)
+        self._per_s = per_s
+        self._asked = Buckets(per_s, burst)
 
     def take_turn(self, method: str, caller: str, present: Container[str]) -> None:
         """Raises Refused. `present`: everybody whose requests are still counted."""
         if self._standby():
             raise Refused(NOT_FOUND, STANDS_BY)
         if not self._asked.take(caller, monotonic(), present):
-            raise Refused(TOO_MANY, f"{method}: more than {REQUESTS_PER_S:g} requests per second")
+            raise Refused(TOO_MANY, f"{method}: more than {self._per_s:g} requests per second")
 
 
 @contextmanager

@@ -4,7 +4,6 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass, field
 from time import monotonic, thread_time
 from typing import Any
 
@@ -12,28 +11,27 @@ import aiohttp
 
 from livekit import rtc
 from parley.access import Access
-from parley.bridges.captions import CaptionsPolicy
-from parley.bridges.translation import BridgePolicy
-from parley.core.model import BridgeKey, BridgeSpec, Preferences
+from parley.core.model import BridgeKey, BridgeSpec
 from parley.core.planning import desired
-from parley.core.preferences import Allowed, Rejection
+from parley.core.preferences import Rejection
 from parley.core.routing import routes
-from parley.core.vocabulary import Vocabulary
-from parley.media.gate import GatePolicy
 from parley.metrics import Metrics
 from parley.ports import Dial, Notices
 
-from .agents import AgentPolicy, HangUp, RoomAgents
+from .agents import HangUp, RoomAgents
 from .blip import Blip
 from .bridge_maker import BridgeMaker
 from .changes import ROOM, Changes
 from .consecutive import RoomTurns
-from .costs import CostPolicy, Leave, RoomCosts
+from .costs import Leave, RoomCosts
 from .estate import Estate
-from .layouts import Around, LayoutPolicy, Track, layout_of
+from .layouts import Around, Track, layout_of
+from .minutes import NewTranscripts, RoomMinutes
+from .minutes_requests import MinutesRequests
 from .native import NativeLayer, native_layer
 from .originals import Originals, originals_of
 from .permissions import Permissions, table
+from .policy import RoomPolicy
 from .reading import Reading
 from .requests import Requests, state_of
 from .roster import People
@@ -56,28 +54,6 @@ GIVE_BACK_S = 5.0
 GAUGES_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class RoomPolicy:
-    """What a room is told by the settings."""
-
-    bridge: BridgePolicy
-    gate: GatePolicy
-    defaults: Preferences
-    allowed: Allowed
-    sessions: int
-    sessions_each: int | None = None
-    """Sessions of one participant, as speaker and as listener; None: only the room's limit holds."""
-    captions: CaptionsPolicy = field(default_factory=CaptionsPolicy)
-    hosts: tuple[str, ...] = ()
-    """Who may set preferences of others, `*` for everybody."""
-    vocabulary: Vocabulary = field(default_factory=Vocabulary)
-    """What is spoken of in the rooms."""
-    layout: LayoutPolicy = field(default_factory=LayoutPolicy)
-    costs: CostPolicy = field(default_factory=CostPolicy)
-    agents: AgentPolicy | None = None
-    """None: there are no voice agents."""
-
-
 class RoomSupervisor:
     """Owns everything that runs for one room. `run` it once."""
 
@@ -94,6 +70,7 @@ class RoomSupervisor:
         originals: Originals | None = None,
         access: Access | None = None,
         leaving: Callable[[Notices], Leave] | None = None,
+        transcripts: NewTranscripts | None = None,
     ) -> None:
         self._room = room
         self._policy = policy
@@ -105,6 +82,8 @@ class RoomSupervisor:
         self._costs = RoomCosts(room.name, policy.costs, metrics, notices, self._spent)
         self._notices = self._costs.notices
         self._leave_behind = leaving(notices) if leaving is not None else None
+        self._standby = True
+        self._minutes = RoomMinutes(policy.minutes, self._text, self._notices, transcripts)
         self._permissions = Permissions(room)
         self._originals = originals
         self._succession = Succession(room)
@@ -121,10 +100,14 @@ class RoomSupervisor:
         self._setting = SetPreferences(
             room, self._people, policy.hosts, self._set, lambda: self._standby, estate.pass_on
         )
+        self._asking = MinutesRequests(
+            *(room, self._minutes, policy.minutes, policy.hosts, self._people),
+            *(metrics, self._notices, self._costs.notes),
+            lambda: self._standby,
+        )
         access = access or Access()
-        self._reading = Reading(room, self._text, self._people, lambda: self._agents)
+        self._reading = Reading(room, self._text, self._people, lambda: self._agents, self._minutes)
         self._described = "{}"
-        self._standby = True
         self._leaving = asyncio.Event()
         self._group = asyncio.TaskGroup()
         self._ingress = Ingress(
@@ -162,19 +145,14 @@ class RoomSupervisor:
         self._requests: Requests | None = None
         if policy.agents is not None and http is not None:
             self._agents = RoomAgents(
-                room,
-                policy.agents,
-                http,
-                self._text,
-                self._notices,
-                metrics,
-                self._ingress,
-                self._changes,
+                *(room, policy.agents, http, self._text, self._notices, metrics),
+                *(self._ingress, self._changes),
                 lambda name, queue: TrackOutput(self._player, name, self._layer, metrics, queue),
                 self._spawn,
                 self._costs,
                 access,
                 hang_up,
+                self._minutes,
             )
             self._requests = Requests(
                 room,
@@ -216,6 +194,7 @@ class RoomSupervisor:
                     self._spawn(self._player.run(), "player"),
                     self._spawn(self._text.run(), "text output"),
                     self._spawn(self._gauges(), "gauges"),
+                    self._spawn(self._asking.run(), "minutes"),
                 ]
                 if self._originals is not None:
                     background.append(self._spawn(self._originals.run(), "originals"))
@@ -290,6 +269,8 @@ class RoomSupervisor:
         if agents is not None and not self._takeover.released:
             await agents.fit({} if standby or self._succession.agents_held else self._people.roster)
         translations = self._translations
+        # Just before: from then on those who begin to read get what is said.
+        self._minutes.follow({} if standby else self._people.roster, self._affords)
         await translations.prepare({} if standby else self._wanted())
         await self._layout.fit(translations.listeners, {} if standby else self._people.roster)
         self._permit()
@@ -305,8 +286,11 @@ class RoomSupervisor:
 
     def _wanted(self) -> dict[BridgeKey, BridgeSpec]:
         readers = self._agents.readers if self._agents is not None else {}
-        found = routes(self._people.roster, readers, lambda who: self._costs.affords(self._payer(who)))
+        found = routes(self._people.roster, readers, self._affords)
         return self._takeover.held(desired(found, self._translations.writer))
+
+    def _affords(self, reader: str) -> bool:
+        return self._costs.affords(self._payer(reader))
 
     def _payer(self, reader: str) -> str:
         return reader if self._agents is None else self._agents.payer(reader)
@@ -388,6 +372,7 @@ class RoomSupervisor:
         self._ingress.silence(identity, not consents)
         if not consents:
             self._translations.silence(identity)
+            self._minutes.forget(identity)
 
     # Other workers
 
@@ -424,6 +409,7 @@ class RoomSupervisor:
 
     async def _leave(self) -> None:
         """Hands over what the room leaves behind."""
+        await self._asking.leave()
         if self._leave_behind is not None:
             await self._costs.leave(self._leave_behind)
 

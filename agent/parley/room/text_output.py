@@ -5,7 +5,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from time import monotonic
+from time import monotonic, time
 
 from livekit import rtc
 from parley.core.model import BridgeKey
@@ -25,6 +25,8 @@ SEND_S = 5.0
 """How long one text may take before the next is sent."""
 EVENTS_PER_S = 5.0
 EVENTS_BURST = 20.0
+_AHEAD_S = time() - monotonic()
+"""What makes Unix time of the clock that segments go by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,19 @@ class TextOutput:
         await writer.aclose()
 
 
+def attributes_of(segment: Segment, track_sid: str, language: str, kind: str) -> dict[str, str]:
+    """What front-ends are told of a line; its times as Unix time, in seconds."""
+    return {
+        "lk.segment_id": segment.id,
+        "lk.transcription_final": "true" if segment.final else "false",
+        "lk.transcribed_track_id": track_sid,
+        "language": language,
+        "parley.kind": kind,
+        "parley.start": f"{segment.started_s + _AHEAD_S:.3f}",
+        "parley.end": f"{segment.ended_s + _AHEAD_S:.3f}",
+    }
+
+
 class Captions:
     """One bridge's captions. Implements `parley.ports.TextOut`."""
 
@@ -119,32 +134,31 @@ class Captions:
         track_sid: Callable[[TextKind], str],
         source_language: Callable[[], str],
         read_along: Callable[[Segment, TextKind], None] | None = None,
+        said: Callable[[Segment, Text, TextKind], None] | None = None,
     ) -> None:
+        """`said` is told of every line, also of those that nobody reads."""
         self._output = output
         self._key = key
         self._readers = readers
         self._track_sid = track_sid
         self._source_language = source_language
         self._read_along = read_along
+        self._said = said
 
     def send(self, segment: Segment, kind: TextKind) -> None:
         """See TextOut."""
         if self._read_along is not None:
             self._read_along(segment, kind)
         to = tuple(sorted(self._readers(kind)))
-        if not to:
+        if not to and self._said is None:
             return
         language = self._key.language if kind == "translation" else self._source_language()
-        attributes = {
-            "lk.segment_id": segment.id,
-            "lk.transcription_final": "true" if segment.final else "false",
-            "lk.transcribed_track_id": self._track_sid(kind),
-            "language": language,
-            "parley.kind": kind,
-        }
-        self._output.put(
-            Text(CAPTIONS_TOPIC, segment.text, attributes, to, self._key.speaker), key=segment.id
-        )
+        attributes = attributes_of(segment, self._track_sid(kind), language, kind)
+        text = Text(CAPTIONS_TOPIC, segment.text, attributes, to, self._key.speaker)
+        if self._said is not None:
+            self._said(segment, text, kind)
+        if to:
+            self._output.put(text, key=segment.id)
 
 
 class RoomNotices:

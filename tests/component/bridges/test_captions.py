@@ -13,8 +13,8 @@ import pytest
 
 from component.bridges.simulated import RATE_HZ, TONES_HZ, SimulatedApi, word, words
 from component.bridges.test_chaos import lost_and_doubled
+from livekit.plugins.openai_realtime import TranscriberPolicy
 from livekit.plugins.openai_realtime.options import TranscriptionOptions
-from livekit.plugins.openai_realtime.transcriber import TranscriberPolicy
 from parley.access import Access
 from parley.bridges.captions import CaptionsBridge, CaptionsPolicy
 from parley.bridges.surroundings import Surroundings
@@ -103,7 +103,7 @@ class Rig:
     @property
     def written(self) -> list[str]:
         """The words of all final lines, in order."""
-        return " ".join(segment.text for segment, _ in self.text.sent if segment.final).split()
+        return " ".join(segment.text for _, segment in self.text.segments if segment.final).split()
 
     def value(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(name, labels) or 0.0
@@ -111,14 +111,14 @@ class Rig:
     def check_lines(self) -> None:
         """Ids do not change, one final each, nothing shown is taken back, in the order of what was said."""
         versions: dict[str, list[tuple[str, bool]]] = {}
-        for segment, kind in self.text.sent:
+        for kind, segment in self.text.segments:
             assert kind == "source"
             versions.setdefault(segment.id, []).append((segment.text, segment.final))
         for line in versions.values():
             assert [final for _, final in line] == [False] * (len(line) - 1) + [True], line
             for (earlier, _), (later, _) in pairwise(line):
                 assert later.startswith(earlier), line
-        finals = [segment for segment, _ in self.text.sent if segment.final]
+        finals = [segment for _, segment in self.text.segments if segment.final]
         assert finals == sorted(finals, key=lambda segment: segment.started_s)
 
     @asynccontextmanager
@@ -145,7 +145,7 @@ async def test_what_is_said_is_written_down_and_silence_is_not_sent(rng: random.
     assert r.written == said
     r.check_lines()
     (session,) = r.api.sessions
-    assert session.record.audio_received_s < 32 + len(r.text.sent)
+    assert session.record.audio_received_s < 32 + len(r.text.segments)
     assert r.value("parley_audio_sent_seconds_total", kind="captions") < 36
     assert r.accounts.usd == pytest.approx(session.record.audio_received_s * 0.017 / 60, rel=0.01)
     assert r.notices.events == []
@@ -208,8 +208,8 @@ async def test_an_outage_is_said_once_and_what_was_said_meanwhile_is_written_aft
         asyncio.get_running_loop().call_later(10.0, r.api.fail, "503", 12.0)
         await r.hear(pcm)
     assert r.written == said
-    assert [event.event for event in r.notices.events] == ["session.failed", "session.recovered"]
-    assert r.notices.events[0].language == ORIGINAL
+    assert r.notices.events == ["session.failed", "session.recovered"]
+    assert r.notices.said[0].language == ORIGINAL
 
 
 async def test_more_than_can_be_kept_is_dropped_counted_and_said(rng: random.Random) -> None:
@@ -220,7 +220,7 @@ async def test_more_than_can_be_kept_is_dropped_counted_and_said(rng: random.Ran
     async with r.running():
         await r.hear(pcm)
     lost, doubled = lost_and_doubled(said, r.written)  # type: ignore[arg-type]
-    dropped_s = sum(float(e.detail.split()[0]) for e in r.notices.events if e.event == "audio.dropped")
+    dropped_s = sum(float(e.detail.split()[0]) for e in r.notices.said if e.event == "audio.dropped")
     assert dropped_s == pytest.approx(r.value("parley_audio_dropped_seconds_total", where="session"), abs=0.2)
     assert 0 < lost <= dropped_s / 0.4 + 1
     assert doubled == 0

@@ -21,7 +21,8 @@ from parley.room import consecutive as module
 from parley.room.consecutive import HeldOutput, RoomTurns
 from parley.room.layouts import UNHURRIED, LayoutPolicy
 from parley.room.mix_output import Mixes
-from parley.room.supervisor import RoomPolicy, RoomSupervisor
+from parley.room.policy import RoomPolicy
+from parley.room.supervisor import RoomSupervisor
 from parley.room.track_input import Ingress
 from parley.room.track_output import DuckedTrack, Player, TrackOutput
 from parley.testing import RecordingNotices, ScriptedDial

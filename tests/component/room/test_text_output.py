@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from time import monotonic, time
 
 import pytest
 
@@ -127,10 +128,14 @@ async def test_captions_have_the_names_that_front_ends_know(
     room: FakeRoom, output: TextOutput, sending: None
 ) -> None:
     out = captions(output, ["cat", "ben"])
-    out.send(Segment("t-0", "Bonjour", False, 0, 0), "translation")
+    now = monotonic()
+    out.send(Segment("t-0", "Bonjour", False, now - 2, now - 1), "translation")
     await sent(output)
-    out.send(Segment("s-0", "Hello.", True, 0, 0), "source")
+    out.send(Segment("s-0", "Hello.", True, now - 2, now - 1), "source")
     await sent(output)
+    for sent_text in room.texts:
+        assert float(sent_text["attributes"].pop("parley.start")) == pytest.approx(time() - 2, abs=0.5)
+        assert float(sent_text["attributes"].pop("parley.end")) == pytest.approx(time() - 1, abs=0.5)
     assert [t["topic"] for t in room.texts] == ["lk.transcription"] * 2
     assert [t["sender_identity"] for t in room.texts] == ["ana"] * 2
     assert [t["destination_identities"] for t in room.texts] == [["ben", "cat"]] * 2

@@ -22,9 +22,31 @@ def test_interim_grows_then_a_sentence_ends_it() -> None:
         Segment("t-0", "Hello", False, 0.0, 0.0),
         Segment("t-0", "Hello wor", False, 0.0, 1.0),
         Segment("t-0", "Hello world.", False, 0.0, 2.0),
-        Segment("t-0", "Hello world.", True, 0.0, 3.0),
+        Segment("t-0", "Hello world.", True, 0.0, 2.0),
         Segment("t-1", "How", False, 3.0, 3.0),
         Segment("t-1", "How", True, 3.0, 3.0),
+    ]
+
+
+def test_a_segment_is_when_its_words_were_spoken_not_when_their_text_came() -> None:
+    segmenter = Segmenter("t")
+    segmenter.push("  ", 8.0, (0.2, 0.4))
+    segmenter.push("One", 9.0, (1.0, 1.2))
+    segmenter.push(" two", 9.1, (1.4, 1.6))
+    segmenter.push(".", 9.2, (2.4, 2.6))
+    first, second = segmenter.push(" Three", 9.3, (5.0, 5.2))
+    assert (first.text, first.final, first.started_s, first.ended_s) == ("One two.", True, 1.0, 1.6)
+    assert (second.text, second.started_s, second.ended_s) == ("Three", 5.0, 5.2)
+
+
+def test_two_sentences_of_one_delta_share_its_time() -> None:
+    segmenter = Segmenter("t")
+    segmenter.push("Yes", 1.0, (0.0, 0.2))
+    found = segmenter.push(". No. Well", 1.1, (0.4, 0.6))
+    assert [(s.text, s.started_s, s.ended_s) for s in found] == [
+        ("Yes.", 0.0, 0.6),
+        ("No.", 0.4, 0.6),
+        ("Well", 0.4, 0.6),
     ]
 
 

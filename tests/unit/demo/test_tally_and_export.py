@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-import json
+import time
 import wave
 
 import numpy as np
 import pytest
 
-from parley.demo.export import Segment, mixed, segments_of, to_jsonl, to_srt, to_vtt, to_wav
+from parley.core.minutes import Line
+from parley.demo.export import lines_of, mixed, to_wav
 from parley.demo.recording import Caption, Place, Recording, place_of
 from parley.demo.speech import countable_words, render, script
 from parley.demo.tally import Found, Spoken, find_all, tally
@@ -122,36 +123,12 @@ def test_the_final_version_of_a_segment_is_kept_from_its_first_moment() -> None:
         caption("Bon", 12.5, "s1", final=False),
         caption("  ", 12.6, "s2", final=True),
     ]
-    assert segments_of(captions, origin_s=10.0) == [Segment("ann", "fr", "translation", 1.0, 2.5, "Bonjour")]
+    assert lines_of(captions, origin_s=10.0) == [Line("s1", "ann", "fr", "translation", 1.0, 2.5, "Bonjour")]
 
 
-SEGMENTS = [
-    Segment("ann", "fr", "translation", 1.0, 2.5, "Bonjour & <bienvenue> à tous"),
-    Segment("bob\n--> x", "ja", "source", 3661.2, 3664.2, "あ" * 100),
-]
-
-
-def test_jsonl_has_one_object_a_line() -> None:
-    lines = to_jsonl(SEGMENTS).splitlines()
-    assert [json.loads(line)["text"] for line in lines] == [segment.text for segment in SEGMENTS]
-    assert "à" in lines[0]
-
-
-def test_srt_numbers_cues_wraps_and_cannot_be_broken_by_text() -> None:
-    text = to_srt(SEGMENTS)
-    assert text.startswith("1\n00:00:01,000 --> 00:00:02,500\nann: Bonjour & ‹bienvenue› à tous\n")
-    assert "01:01:01,200 --> 01:01:03,720" in text
-    assert text.count("-->") == len(text.strip().split("\n\n")) == 3
-    assert all(len(line) <= 42 for line in text.splitlines() if "あ" in line and ":" not in line)
-
-
-def test_vtt_escapes_and_names_the_voice() -> None:
-    text = to_vtt(SEGMENTS)
-    assert text.startswith("WEBVTT\n\n00:00:01.000 --> 00:00:02.500\n")
-    assert "<v ann>Bonjour &amp; &lt;bienvenue&gt; à tous</v>" in text
-    assert text.count("-->") == 3
-
-
-def test_no_segments_are_empty_files() -> None:
-    assert to_jsonl([]) == to_srt([]) == ""
-    assert to_vtt([]).strip() == "WEBVTT"
+def test_a_segment_that_tells_when_it_was_spoken_has_that_time() -> None:
+    spoken = caption("Bonjour", 12.0, "s1", final=True)
+    ahead_s = time.time() - time.monotonic()
+    spoken.attributes |= {"parley.start": f"{10.5 + ahead_s:.3f}", "parley.end": f"{11.25 + ahead_s:.3f}"}
+    (line,) = lines_of([spoken], origin_s=10.0)
+    assert (line.start_s, line.end_s) == pytest.approx((0.5, 1.25), abs=0.01)

@@ -121,7 +121,7 @@ class Transcriber:
             if spoken.text is None:
                 self.dropped_s += spoken.drop(len(spoken.pcm)) / BYTES_PER_S
                 spoken.finish("", error=reason)
-        return self._finals()
+        return self.finals()
 
     def begin(self) -> Leg:
         """A connection is open: it gets everything that no other one has begun."""
