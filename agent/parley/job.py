@@ -10,12 +10,11 @@ from livekit.agents import AutoSubscribe, JobContext, JobProcess
 
 from livekit import api
 from livekit.plugins.openai_realtime.connection import new_http_session
-from livekit.plugins.openai_realtime.hearing import TranscriberPolicy
 from livekit.plugins.openai_realtime.options import WHISPER, ConnectOptions, TranscriptionOptions
 
 from . import __version__, agents, config, logs
 from .access import Access, Gatekeeper
-from .bridges.captions import KEPT_S, CaptionsPolicy
+from .bridges.captions import CaptionsPolicy, utterances
 from .bridges.translation import BridgePolicy
 from .config import Settings
 from .core.caption_layout import CaptionLayout
@@ -73,7 +72,7 @@ def room_policy(settings: Settings) -> RoomPolicy:
         captions=CaptionsPolicy(
             session=transcription_options(settings),
             idle_s=settings.captions.idle_s,
-            utterances=TranscriberPolicy(hangover_s=vad.silence_s, kept_s=KEPT_S),
+            utterances=utterances(vad.silence_s),
         ),
         gate=GatePolicy(threshold=vad.threshold, silence_s=vad.silence_s, pre_roll_s=vad.pre_roll_s),
         defaults=settings.preferences,

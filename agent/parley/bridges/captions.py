@@ -31,14 +31,20 @@ from .surroundings import Surroundings
 
 TICK_S = 0.1
 """How often time is looked at while an utterance lives, or a handover is under way."""
-KEPT_S = 30.0
-"""Speech that is kept until its words are known."""
 MISSING_S = 0.3
 """A microphone that delivers nothing for this long within a phrase counts as silent."""
 
 Hints = Callable[[TranscriptionOptions, str], TranscriptionOptions]
 """Tells a session what is known of a speaker, given by identity."""
 Listen = Callable[[TranscriptionOptions], AbstractAsyncContextManager[Listening]]
+
+
+def utterances(hangover_s: float = 0.0) -> TranscriberPolicy:
+    """Lines of a length that can be read; at most 30 s are kept until their words are known.
+
+    `hangover_s`: how long the gate takes a pause for speech.
+    """
+    return TranscriberPolicy(hangover_s=hangover_s, soft_s=6.0, most_s=12.0, kept_s=30.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +55,13 @@ class CaptionsPolicy:
     """What every session is asked to do."""
     idle_s: float = 60.0
     rotate_s: float = 60.0
-    """When less than this is left of a session, or a quarter of its life, the next one is opened."""
+    """When less than this is left of a session, or a quarter of its life, the next one is opened; if that
+    can be, not later than a longest utterance before its end."""
     last_s: float = 5.0
     """When less than this is left, or a twentieth, it is fed no more although there is no other."""
     answer_s: float = 10.0
     """How long a session that owes words may say nothing."""
-    utterances: TranscriberPolicy = field(default_factory=lambda: TranscriberPolicy(kept_s=KEPT_S))
+    utterances: TranscriberPolicy = field(default_factory=utterances)
     retry: RetryPolicy = field(default_factory=lambda: RetryPolicy(most_s=2.0))
     """For a bridge alone; the breaker spares an API that is failing for all."""
 
@@ -294,7 +301,9 @@ class CaptionsBridge:
 
     def _due_at(self, ear: Ear) -> float:
         life_s = ear.ends_at - ear.opened_at
-        return min(ear.replace_at, ear.ends_at - min(self._policy.rotate_s, life_s / 4))
+        utterance_s = self._policy.utterances.most_s + self._policy.answer_s
+        rotate_s = max(min(self._policy.rotate_s, life_s / 4), min(utterance_s, life_s / 2))
+        return min(ear.replace_at, ear.ends_at - rotate_s)
 
     def _last_s(self, ear: Ear) -> float:
         return min(self._policy.last_s, (ear.ends_at - ear.opened_at) / 20)

@@ -99,8 +99,10 @@ class SimulatedSession:
                 return
             self._wake.clear()
             due = self.stalled_until if self._stalled else self._server.next_due()
+            sleeps = due is None or due == float("inf")
             try:
-                async with asyncio.timeout_at(None if due is None or due == float("inf") else due):
+                # Virtual time has steps: what is due in less than one would never come.
+                async with asyncio.timeout_at(None if sleeps else max(due, now() + 0.001)):
                     await self._wake.wait()
             except TimeoutError:
                 pass

@@ -16,7 +16,7 @@ from component.bridges.test_chaos import lost_and_doubled
 from livekit.plugins.openai_realtime import TranscriberPolicy
 from livekit.plugins.openai_realtime.options import TranscriptionOptions
 from parley.access import Access
-from parley.bridges.captions import CaptionsBridge, CaptionsPolicy
+from parley.bridges.captions import CaptionsBridge, CaptionsPolicy, utterances
 from parley.bridges.surroundings import Surroundings
 from parley.core.accounts import Account, Accounts, Line
 from parley.core.model import ORIGINAL, BridgeKey, BridgeSpec
@@ -31,7 +31,7 @@ FAULTS = int(os.environ.get("PARLEY_CHAOS_FAULTS", "6"))
 PIECE = RATE_HZ // 20
 HANGOVER_S = 0.5
 GATE_PIECES = round(HANGOVER_S * 20)
-POLICY = CaptionsPolicy(answer_s=4.0, utterances=TranscriberPolicy(hangover_s=HANGOVER_S))
+POLICY = CaptionsPolicy(answer_s=4.0, utterances=utterances(HANGOVER_S))
 NAMES = {hz: f"t{n}" for n, hz in enumerate(TONES_HZ)}
 
 
@@ -45,11 +45,11 @@ def simulated(**options: object) -> SimulatedApi:
 
 
 def phrases(duration_s: float, rng: random.Random, *, pauses: bool = True) -> tuple[bytes, list[str]]:
-    """Talk of so long: words 150 ms apart, now and then a pause; and the names of the words."""
+    """Talk of so long: words 200 ms apart, now and then a pause; and the names of the words."""
     parts, said, total = [], [], 0
     while total < duration_s * RATE_HZ:
         hz = rng.choice([hz for hz in TONES_HZ if not said or NAMES[hz] != said[-1]])
-        gap_s = 0.15 if not pauses or rng.random() < 0.85 else rng.uniform(0.7, 4.0)
+        gap_s = 0.2 if not pauses or rng.random() < 0.85 else rng.uniform(0.7, 4.0)
         part = np.concatenate((word(hz, rng.uniform(0.25, 0.5)), np.zeros(round(gap_s * RATE_HZ), np.int16)))
         said.append(NAMES[hz])
         parts.append(part)
@@ -186,7 +186,7 @@ async def test_short_sessions_hand_over_between_utterances(rng: random.Random, p
 
 
 async def test_a_session_of_somebody_who_says_nothing_is_closed(rng: random.Random) -> None:
-    r = Rig(simulated(), CaptionsPolicy(idle_s=10.0, utterances=TranscriberPolicy(hangover_s=HANGOVER_S)))
+    r = Rig(simulated(), CaptionsPolicy(idle_s=10.0, utterances=utterances(HANGOVER_S)))
     first, one = phrases(5, rng)
     second, two = phrases(5, rng)
     async with r.running():

@@ -27,7 +27,7 @@ from parley.room import minutes as module
 from parley.room import minutes_requests
 from parley.room.minutes import MinutesPolicy, RoomMinutes
 from parley.room.minutes_requests import ASKED_BURST, METHOD, TOO_LARGE, MinutesRequests
-from parley.room.requests import INVALID, NOT_ALLOWED, NOT_FOUND, TOO_MANY
+from parley.room.refusals import INVALID, NOT_ALLOWED, NOT_FOUND, TOO_MANY
 from parley.room.text_output import CAPTIONS_TOPIC, Text, TextOutput
 from parley.testing import RecordingNotices
 
