@@ -14,7 +14,7 @@ _WINDOW = np.hanning(2 * _HOP).astype(np.float32)
 _BANDS = 20
 _STEPS = 36
 _SHIFTS = range(-20, 21, 2)
-_SURE = 0.75
+_SURE = 0.6
 _EDGES = np.unique(np.geomspace(4, 140, _BANDS + 1).astype(int))
 
 

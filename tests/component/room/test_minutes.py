@@ -24,7 +24,7 @@ from parley.export.notes import NotesPolicy
 from parley.export.transcripts import TranscriptPolicy, Transcripts
 from parley.metrics import Metrics
 from parley.room import minutes as module
-from parley.room import minutes_requests
+from parley.room import refusals
 from parley.room.minutes import MinutesPolicy, RoomMinutes
 from parley.room.minutes_requests import ASKED_BURST, METHOD, TOO_LARGE, MinutesRequests
 from parley.room.refusals import INVALID, NOT_ALLOWED, NOT_FOUND, TOO_MANY
@@ -179,7 +179,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Stage]:
         return 1000.0 if clock.stage is None else float(clock.stage.now)
 
     monkeypatch.setattr(module, "monotonic", now)
-    monkeypatch.setattr(minutes_requests, "monotonic", now)
+    monkeypatch.setattr(refusals, "monotonic", now)
 
     def make(*args: Any, **more: Any) -> Stage:
         clock.stage = Stage(*args, **more)
