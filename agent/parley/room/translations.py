@@ -265,7 +265,10 @@ class RoomTranslations:
     async def _fit_tracks(self) -> None:
         """Publishes a track for each bridge that somebody hears and that has none; takes back the rest."""
         for running in self._running.values():
-            if running.output is not None and not running.spec.listeners:
+            if running.output is not None and not running.spec.listeners and running.bridge.live:
+                # What was said for those who listened still comes out.
+                asyncio.get_running_loop().call_later(RESTART_S, self._changes.add)
+            elif running.output is not None and not running.spec.listeners:
                 output, running.output, running.bridge.audio = running.output, None, None
                 self._spawn(self._close(running.spec.key, output), "unpublish")
         missing = [r for r in self._running.values() if r.spec.listeners and r.output is None]
