@@ -11,9 +11,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from component.bridges.simulated import RATE_HZ, TONES_HZ, SimulatedApi, word, words
+from component.bridges.simulated import RATE_HZ, TONES_HZ, SimulatedApi, SimulatedSession, word, words
 from component.bridges.test_chaos import lost_and_doubled
 from livekit.plugins.openai_realtime import TranscriberPolicy
+from livekit.plugins.openai_realtime.errors import RequestRejected
+from livekit.plugins.openai_realtime.events import ErrorReported
 from livekit.plugins.openai_realtime.options import TranscriptionOptions
 from parley.access import Access
 from parley.bridges.captions import CaptionsBridge, CaptionsPolicy, utterances
@@ -197,6 +199,31 @@ async def test_a_session_of_somebody_who_says_nothing_is_closed(rng: random.Rand
         await r.silence(3)
         assert r.written == one + two
     assert len(r.api.sessions) == 2
+
+
+async def test_an_utterance_that_is_refused_is_said_to_another_session(
+    rng: random.Random, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    r = Rig(simulated())
+    pcm, said = phrases(20, rng)
+    commit, refused = SimulatedSession.commit, []
+
+    async def refusing(self: SimulatedSession, event_id: str) -> None:
+        if refused:
+            return await commit(self, event_id)
+        refused.append(event_id)
+        error = RequestRejected("not now", code="invalid_request", event_id=event_id)
+        self._events.append(ErrorReported(error))
+        self._wake.set()
+        return None
+
+    monkeypatch.setattr(SimulatedSession, "commit", refusing)
+    async with r.running():
+        await r.hear(pcm)
+    assert r.written == said
+    r.check_lines()
+    assert len(r.api.sessions) == 2
+    assert r.notices.events == ["session.error", "session.failed", "session.recovered"]
 
 
 async def test_an_outage_is_said_once_and_what_was_said_meanwhile_is_written_afterwards(
