@@ -103,6 +103,14 @@ async def gets(listener: Person, name: str, within_s: float = 25.0) -> None:
         raise AssertionError(f"{listener.identity} does not get {name}; {_tracks(listener)}") from None
 
 
+async def attended(*speakers: Person) -> None:
+    """The worker listens to them."""
+    for speaker in speakers:
+        for publication in speaker.room.local_participant.track_publications.values():
+            await asyncio.wait_for(publication.wait_for_subscription(), 20)
+    await asyncio.sleep(1)  # sound flows a little later than that, which nothing tells
+
+
 async def gets_and_keeps(listener: Person, name: str, still_s: float = 1.0, within_s: float = 25.0) -> None:
     """Waits until the listener is subscribed to a track, and stays so for a while.
 

@@ -14,7 +14,7 @@ import pytest
 from parley.demo.people import Person
 from parley.simulator import Fault
 
-from .counting import Speech, events, speech, told
+from .counting import Speech, attended, events, speech, told
 from .dictation import DICTIONARY
 from .venue import Venue
 
@@ -34,14 +34,6 @@ def understood(venue: Venue) -> Iterator[None]:
     venue.simulator.options = replace(options, recognise_word=DICTIONARY.recognise)
     yield
     venue.simulator.options = options
-
-
-async def attended(*speakers: Person) -> None:
-    """The worker listens to them."""
-    for speaker in speakers:
-        for publication in speaker.room.local_participant.track_publications.values():
-            await asyncio.wait_for(publication.wait_for_subscription(), 20)
-    await asyncio.sleep(1)  # sound flows a little later than that, which nothing tells
 
 
 def texts(said: Speech) -> list[str]:

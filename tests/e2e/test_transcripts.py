@@ -13,8 +13,9 @@ import webvtt
 from livekit import api, rtc
 from parley.demo.people import Person
 
-from .counting import gets, speech, track_name
+from .counting import attended, gets, speech, track_name
 from .running import eventually
+from .talking import rpc
 from .venue import Venue
 
 WITHIN_S = 0.3
@@ -59,8 +60,11 @@ async def test_what_was_said_is_kept_in_time_and_handed_out(venue: Venue, tmp_pa
         venue.join(room, "bob", speaks="fr", hears="fr", captions="fr") as bob,
     ):
         await gets(bob, track_name("ann", "fr"))
-        # The microphone of a worker that has just begun may be heard a moment later than its track is there.
-        await asyncio.sleep(4)
+        # The server tells of somebody who publishes nothing a while after they joined.
+        async with asyncio.timeout(20):
+            while "org" not in (await rpc(bob, venue, room, "parley.state"))["people"]:
+                await asyncio.sleep(0.3)
+        await attended(ann)
         ann.say(said.pcm)
         await until_all_is_read(org, 30)
         await until_all_is_read(bob, 30)
