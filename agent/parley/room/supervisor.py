@@ -17,6 +17,7 @@ from parley.core.preferences import Rejection
 from parley.core.routing import routes
 from parley.metrics import Metrics
 from parley.ports import Dial, Notices
+from parley.state import StateFile
 
 from .agents import HangUp, RoomAgents
 from .blip import Blip
@@ -35,6 +36,7 @@ from .policy import RoomPolicy
 from .reading import Reading
 from .requests import Requests, state_of
 from .roster import People
+from .safekeeping import Safekeeping
 from .set_preferences import SetPreferences
 from .succession import Succession
 from .takeover import PHRASE_S, Takeover
@@ -71,6 +73,7 @@ class RoomSupervisor:
         access: Access | None = None,
         leaving: Callable[[Notices], Leave] | None = None,
         transcripts: NewTranscripts | None = None,
+        state: StateFile | None = None,
     ) -> None:
         self._room = room
         self._policy = policy
@@ -97,8 +100,15 @@ class RoomSupervisor:
             policy.vocabulary,
         )
         estate = Estate(room, self._people, self._costs.accounts, self._succession, self._set, self._spawn)
+        keeping = Safekeeping(state, estate, self._costs, metrics, lambda: not self._standby)
+        self._safekeeping = keeping
+
+        async def pass_on(identity: str) -> bool:
+            await keeping.save()
+            return await estate.pass_on(identity)
+
         self._setting = SetPreferences(
-            room, self._people, policy.hosts, self._set, lambda: self._standby, estate.pass_on
+            room, self._people, policy.hosts, self._set, lambda: self._standby, pass_on
         )
         self._asking = MinutesRequests(
             *(room, self._minutes, policy.minutes, policy.hosts, self._people),
@@ -195,6 +205,7 @@ class RoomSupervisor:
                     self._spawn(self._text.run(), "text output"),
                     self._spawn(self._gauges(), "gauges"),
                     self._spawn(self._asking.run(), "minutes"),
+                    self._spawn(self._safekeeping.run(), "safekeeping"),
                 ]
                 if self._originals is not None:
                     background.append(self._spawn(self._originals.run(), "originals"))
@@ -254,6 +265,8 @@ class RoomSupervisor:
 
     async def _reconcile(self, changed: Iterable[str]) -> None:
         """One iteration: makes what runs fit what is wanted."""
+        if not self._succession.standby:
+            await self._safekeeping.take_up(handed_over=self._succession.predecessor)
         participants = dict(self._room.remote_participants)
         was_standby, self._standby = self._standby, self._succession.standby
         standby = self._standby
@@ -373,6 +386,7 @@ class RoomSupervisor:
         if not consents:
             self._translations.silence(identity)
             self._minutes.forget(identity)
+            self._costs.record.declined(identity)
 
     # Other workers
 
@@ -412,6 +426,7 @@ class RoomSupervisor:
         await self._asking.leave()
         if self._leave_behind is not None:
             await self._costs.leave(self._leave_behind)
+        await self._safekeeping.end()
 
     async def _gauges(self) -> None:
         """Keeps the gauges of all queues current."""
