@@ -106,6 +106,11 @@ class Safekeeping:
             if self._serving() and self._changed():
                 await self.save()
 
+    async def pass_on(self, identity: str) -> bool:
+        """Something was set: it is kept, and told to one that takes over; returns whether that one knows."""
+        await self.save()
+        return await self._estate.pass_on(identity)
+
     async def save(self) -> None:
         """Returns when what is known now has been written, or cannot be; never raises."""
         if self._file is None or self._ended:

@@ -100,15 +100,10 @@ class RoomSupervisor:
             policy.vocabulary,
         )
         estate = Estate(room, self._people, self._costs.accounts, self._succession, self._set, self._spawn)
-        keeping = Safekeeping(state, estate, self._costs, metrics, lambda: not self._standby)
-        self._safekeeping = keeping
-
-        async def pass_on(identity: str) -> bool:
-            await keeping.save()
-            return await estate.pass_on(identity)
-
+        self._safekeeping = Safekeeping(state, estate, self._costs, metrics, lambda: not self._standby)
         self._setting = SetPreferences(
-            room, self._people, policy.hosts, self._set, lambda: self._standby, pass_on
+            *(room, self._people, policy.hosts, self._set, lambda: self._standby),
+            self._safekeeping.pass_on,
         )
         self._asking = MinutesRequests(
             *(room, self._minutes, policy.minutes, policy.hosts, self._people),
@@ -265,6 +260,7 @@ class RoomSupervisor:
 
     async def _reconcile(self, changed: Iterable[str]) -> None:
         """One iteration: makes what runs fit what is wanted."""
+        await self._succession.appear()
         if not self._succession.standby:
             await self._safekeeping.take_up(handed_over=self._succession.predecessor)
         participants = dict(self._room.remote_participants)
