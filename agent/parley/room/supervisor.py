@@ -280,7 +280,9 @@ class RoomSupervisor:
         translations = self._translations
         # Just before: from then on those who begin to read get what is said.
         self._minutes.follow({} if standby else self._people.roster, self._affords)
-        await translations.prepare({} if standby else self._wanted())
+        wanted = {} if standby else self._wanted()
+        await self._ingress.expect({key.speaker for key in wanted}, participants)
+        await translations.prepare(wanted)
         await self._layout.fit(translations.listeners, {} if standby else self._people.roster)
         self._permit()
         await self._describe()
