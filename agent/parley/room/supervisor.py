@@ -281,6 +281,7 @@ class RoomSupervisor:
         # Just before: from then on those who begin to read get what is said.
         self._minutes.follow({} if standby else self._people.roster, self._affords)
         wanted = {} if standby else self._wanted()
+        translations.carry(self._takeover.carries)
         await self._ingress.expect({key.speaker for key in wanted}, participants)
         await translations.prepare(wanted)
         await self._layout.fit(translations.listeners, {} if standby else self._people.roster)
@@ -327,7 +328,7 @@ class RoomSupervisor:
 
     def _take_originals(self, participants: Mapping[str, rtc.RemoteParticipant]) -> None:
         """Those who hear a translation do not hear the original, if that is how the room is set."""
-        if self._originals is None or self._succession.predecessor:
+        if self._originals is None or self._succession.predecessor or self._takeover.released:
             return  # the one that leaves gives back what it took when it is gone
         taken = self._layout.taken(self._translations.listeners, self._translations.heard)
         self._originals.fit(originals_of(taken, participants), participants)
@@ -409,8 +410,8 @@ class RoomSupervisor:
         if self._agents is not None:
             await self._agents.finish()
         await self._translations.finish(FINISH_S)
-        if self._originals is not None:
-            await self._originals.give_back(GIVE_BACK_S)
+        if not self._takeover.released:
+            await self._give_back()
         await self._leave()
         self._notices.say("worker.left", speaker=None, language=None, detail="the room is left")
         try:
@@ -418,6 +419,11 @@ class RoomSupervisor:
                 await self._text.sent()
         except TimeoutError:
             logger.warning("the room could not be told that the worker left")
+        await self._give_back()  # the other worker takes them again when this one is gone
+
+    async def _give_back(self) -> None:
+        if self._originals is not None:
+            await self._originals.give_back(GIVE_BACK_S)
 
     async def _leave(self) -> None:
         """Hands over what the room leaves behind."""
