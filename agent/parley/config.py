@@ -272,6 +272,8 @@ class Settings(ForEstimate):
     """Modules or files that register voice agents, comma-separated; `parley start --agents` sets it."""
     drain_s: float = Field(600.0, ge=0, le=86_400, validation_alias=AliasChoices("PARLEY_DRAIN_S"))
     """How long a live room is served on after SIGTERM, in seconds."""
+    state_dir: str = Field("", validation_alias=AliasChoices("PARLEY_STATE_DIR"))
+    """Where what rooms know outlives their jobs; empty: in a private directory that goes with the worker."""
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", validation_alias=AliasChoices("PARLEY_LOG_LEVEL")
     )

@@ -39,6 +39,7 @@ from .room.minutes import MinutesPolicy
 from .room.originals import Originals
 from .room.policy import RoomPolicy
 from .room.supervisor import RoomSupervisor
+from .state import StateFile
 
 logger = logging.getLogger("parley.job")
 
@@ -205,6 +206,7 @@ async def entrypoint(ctx: JobContext) -> None:
             )
             if transcripts.wanted or settings.notes.model
             else None,
+            state=StateFile.of(ctx.job.room.sid, me),
         )
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(_leave_in_time(ctx, supervisor, draining), name="drain")

@@ -81,6 +81,9 @@ class Metrics:
             ["to", "outcome"],
             registry=r,
         )
+        self.state_failures = Counter(
+            "parley_state_failures", "What a room knows could not be kept, or taken up", registry=r
+        )
         self._queue = Gauge("parley_queue_seconds", "Audio waiting", ["where"], registry=r)
         for kind in KINDS:
             for metric in (

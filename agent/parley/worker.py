@@ -24,11 +24,14 @@ from .link import LinkServer, socket_path
 from .metrics import Sums
 from .rescue import Rescue
 from .room.succession import WORKER
+from .state import state_directory, sweep
 
 logger = logging.getLogger("parley.worker")
 
 LEAVING_S = 60.0
 """What a job may take beyond the drain deadline: its last phrase, the tail, the goodbye."""
+SWEEP_S = 600.0
+"""How often the states of rooms that have ended are looked for."""
 
 
 def run(settings: Settings) -> int:
@@ -42,9 +45,9 @@ def run(settings: Settings) -> int:
     http_context._set_default_cert_env()  # a CA bundle where the system has none
     importlib.import_module("livekit.agents.ipc._preload")  # the framework's warm-up, once for all jobs
     warm_up()
-    with socket_path() as path:
+    with socket_path() as path, state_directory(settings.state_dir, path.parent) as kept:
         image.share()
-        return asyncio.run(_work(settings, path))
+        return asyncio.run(_work(settings, path, kept))
 
 
 def _server(settings: Settings) -> AgentServer:
@@ -72,7 +75,7 @@ async def _accept(request: JobRequest) -> None:
     await request.accept(name="Parley", identity=f"parley-{request.id}", attributes={WORKER: __version__})
 
 
-async def _work(settings: Settings, path: Path) -> int:
+async def _work(settings: Settings, path: Path, kept: Path) -> int:
     server = _server(settings)
     sums = Sums()
     secret = settings.livekit_api_secret.get_secret_value()
@@ -80,7 +83,7 @@ async def _work(settings: Settings, path: Path) -> int:
     link = LinkServer(sums, Gatekeeper(settings.limits.audio_minutes_per_minute), rescue.died)
     stop = asyncio.Event()
     _on_signals(stop)
-    async with rescue, link.serve(path), _http(settings, server, sums):
+    async with rescue, link.serve(path), _http(settings, server, sums), swept(kept):
         working = asyncio.create_task(server.run(), name="agent server")
         stopping = asyncio.create_task(stop.wait(), name="stop")
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -97,6 +100,26 @@ async def _work(settings: Settings, path: Path) -> int:
         await server.aclose()
         await working
     return 0
+
+
+@asynccontextmanager
+async def swept(directory: Path) -> AsyncIterator[None]:
+    """What jobs have left there and no job has taken up is deleted in time, while the context lives."""
+
+    async def sweeping() -> None:
+        while True:
+            try:
+                await asyncio.to_thread(sweep, directory)
+            except OSError as e:
+                logger.warning("old states of rooms were not deleted: %s", e.strerror or e)
+            await asyncio.sleep(SWEEP_S)
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(sweeping(), name="sweep")
+        try:
+            yield
+        finally:
+            task.cancel()
 
 
 def _on_signals(stop: asyncio.Event) -> None:

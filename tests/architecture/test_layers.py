@@ -21,13 +21,15 @@ MAY_IMPORT = {
     "voice": {"access", "agents", "config", "core", "media", "metrics", "ports", "voice", PLUGIN},
     "export": {"core", "errors", "export", "metrics", "ports"},
     "estimate": {"config", "core", "errors"},
-    "room": {*BELOW_ROOM, "agents", "config", "errors", "export", "room", "voice", PLUGIN},
+    "room": {*BELOW_ROOM, "agents", "config", "errors", "export", "room", "state", "voice", PLUGIN},
     "config": {"core", "errors"},
     "link": {"access", "metrics"},
-    "job": {"", "access", *BELOW_ROOM, "agents", "export", "room", "config", "link", "logs", PLUGIN},
+    "state": {"errors"},
+    "job": {"", "access", *BELOW_ROOM, "agents", "export", "room", "config", "link", "logs", "state", PLUGIN},
     "rescue": {"link", "room"},
     "worker": {
         *{"", "access", "agents", "config", "image", "job", "link", "logs", "metrics", "rescue", "room"},
+        "state",
         PLUGIN,
     },
     "testing": {"core", "ports", PLUGIN},
@@ -148,6 +150,7 @@ def test_livekits_private_api_is_in_one_file(name: str) -> None:
 READS_ENVIRONMENT = {
     "agent/parley/config.py": "the settings",
     "agent/parley/link.py": "a job learns the socket of its main process, which no person sets",
+    "agent/parley/state.py": "a job learns the directory of its main process, as it does the socket",
     "agent/parley/worker.py": "a switch of LiveKit's framework, set before its jobs are forked",
     "plugins/livekit/plugins/openai_realtime/models.py": "its defaults, as LiveKit's plugins have them",
 }

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import random
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
+from livekit import rtc
 from parley.demo.livekit_server import LiveKitServer
+from parley.demo.people import Person
 from parley.simulator import Turn
 
 from .conftest import AGENTS
@@ -35,7 +39,7 @@ from .counting import (
     track_name,
     words_on,
 )
-from .running import eventually
+from .running import environment, eventually, running_worker
 from .talking import agent_track, hears_something, rpc, with_agent
 from .venue import Venue
 
@@ -166,6 +170,70 @@ async def test_a_connection_that_is_made_anew_costs_what_is_said_to_it_meanwhile
         assert len(events(bob, "audio.dropped")) == 1
         counted_s = (await worker.metrics())['parley_audio_dropped_seconds_total{where="ingress"}']
         assert counted_s == pytest.approx(missed_s, abs=0.1)
+
+
+@pytest.mark.parametrize("refusals", [1, 3])
+async def test_a_worker_that_stands_by_takes_nothing_from_one_whose_connection_is_made_anew(
+    venue: Venue, server: LiveKitServer, refusals: int
+) -> None:
+    said, more = speech("en", 14), speech("en", 4, first=14)
+    async with (
+        Proxy(venue.server.url).running() as proxy,
+        venue.served(PARLEY_DRAIN_S="0", LIVEKIT_URL=proxy.url) as (first, room),
+        running_worker(environment(server, venue.simulator.base_url), beside=first) as second,
+        venue.join(room, "ann", speaks="en") as ann,
+        venue.join(room, "bob", speaks="fr", hears="fr", captions="fr") as bob,
+        venue.join(room, "cem", speaks="fr", hears="fr", microphone=False) as cem,
+    ):
+        await gets(bob, NAME)
+        (serving,) = _workers(bob)
+        await venue.dispatch(room, second)
+        await eventually(lambda: len(_workers(bob)) == 2, 20, "two workers are in the room")
+        await gets(cem, NAME)
+        ann.say(said.pcm)
+        await bob.until(lambda p: any(audible(r) for r in p.recordings), 20)
+        proxy.cut(refusals=refusals)
+        dropped = await told(bob, "audio.dropped", 40)
+        missed_s = float(str(dropped["detail"]).split()[0])
+        await heard_out(bob, NAME, said)
+        found = words_on(bob, NAME, said)
+        assert found == sorted(set(found)), f"doubled or out of order: {found}"
+        assert len(found) >= 14 - _touched(missed_s), f"{found} with {missed_s} s announced"
+        assert words_on(cem, NAME, said) == found
+        assert len(venue.sessions) == 1, "the session went on, and nobody began another"
+        assert {r.publisher_identity for r in recordings(bob, NAME)} == {serving}
+        await gets(bob, NAME)
+        ann.say(more.pcm)
+        await heard_out(bob, NAME, more)
+        assert words_on(bob, NAME, more) == list(range(4))
+        for listener in (bob, cem):
+            told_tracks = _described(listener)
+            assert list(told_tracks) == [serving], "one worker alone says which track is what"
+            (track,) = _tracks_of(listener, serving)
+            assert told_tracks[serving] == {
+                track.sid: {"speaker": "ann", "language": "fr", "kind": "translation"}
+            }
+        captions = [c for c in bob.captions if c.final]
+        assert captions[-1].attributes["lk.transcribed_track_id"] == track.sid, (
+            "captions name the track as it is now"
+        )
+        assert len({c.segment_id for c in captions}) == len(captions)
+
+
+def _workers(person: Person) -> list[str]:
+    there = person.room.remote_participants.values()
+    return [p.identity for p in there if "parley.worker" in p.attributes]
+
+
+def _described(person: Person) -> dict[str, Any]:
+    """What each worker says of its tracks, as far as it says anything."""
+    there = person.room.remote_participants.values()
+    said = {p.identity: json.loads(p.attributes.get("parley.tracks") or "{}") for p in there}
+    return {identity: tracks for identity, tracks in said.items() if tracks}
+
+
+def _tracks_of(person: Person, worker: str) -> list[rtc.RemoteTrackPublication]:
+    return list(person.room.remote_participants[worker].track_publications.values())
 
 
 @pytest.mark.parametrize("refusals", [1, 3])

@@ -196,6 +196,17 @@ class Accounts:
         self.inherited_usd += usd
         self._say(self.room.spend(usd), None)
 
+    def resume(self, lines: Iterable[tuple[Line, Metered]], inherited_usd: float) -> None:
+        """Goes on with what a job that died had metered, and what it had inherited itself."""
+        usd = inherited_usd
+        for line, used in lines:
+            if line not in self._lines and len(self._lines) >= MOST_LINES:
+                line = Line(line.kind, None, line.language)
+            self.count(line, used)
+            usd += used.usd
+        self.inherited_usd += inherited_usd
+        self._say(self.room.spend(usd), None)
+
     def inherit_from(self, identity: str, usd: float) -> None:
         """Takes what an identity has spent at another worker from their budget; the room's is told apart."""
         self._say(self._budget(identity).spend(usd), identity)
@@ -224,6 +235,11 @@ class Accounts:
     def spent_out(self) -> Collection[str]:
         """Identities whose own budget is spent: nothing is translated for them, and they have no agent."""
         return frozenset(self._spent_out)
+
+    @property
+    def limits_participants(self) -> bool:
+        """Whether participants have budgets of their own."""
+        return self._usd_per_participant is not None
 
     @property
     def usd(self) -> float:

@@ -1,6 +1,7 @@
 """Ear-voice spans of a room, counted in bins: percentiles of as many as come, in bounded memory."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 BIN_S = 0.1
@@ -32,3 +33,15 @@ class Spans:
                 last = index == len(self._bins) - 1
                 return self.longest_s if last else min(self.longest_s, round((index + 1) * BIN_S, 3))
         return 0.0
+
+    def as_json(self) -> dict[str, object]:
+        """All of them, for whoever goes on counting."""
+        bins = {str(index): number for index, number in enumerate(self._bins) if number}
+        return {"longest_s": self.longest_s, "bins": bins}
+
+    def resume(self, longest_s: float, bins: Mapping[str, int]) -> None:
+        """Adds what `as_json` gave."""
+        self.longest_s = max(self.longest_s, longest_s)
+        for index, number in bins.items():
+            self._bins[min(int(index), len(self._bins) - 1)] += number
+            self.count += number

@@ -5,11 +5,11 @@ Somebody who declined consent, at whatever moment, is part of a count and of the
 
 from collections import Counter, deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-from .accounts import Account, Accounts, Line, Metered, rounded
+from .accounts import MOST_SESSIONS, Account, Accounts, Line, Metered, rounded
 from .estimate import Demand, Models, Running, Talk
+from .kept import Kept, Person, line_as_json
 from .language import OUTPUT_LANGUAGES, primary
 from .model import OFF, ORIGINAL, Preferences
 from .spans import Spans
@@ -23,19 +23,6 @@ MOST_EVENTS = 200
 MOST_KEYS = 100
 """Kinds of events, and places of losses, that are told apart."""
 _OTHERS = "others"
-
-
-@dataclass(slots=True)
-class _Person:
-    preferences: Preferences
-    since: float | None
-    """When they came, if they are here."""
-    present_s: float = 0.0
-    spoken_s: float = 0.0
-    arrivals: int = 1
-    declined: bool = False
-    languages: set[str] = field(default_factory=set)
-    """What they have heard or read, in turn."""
 
 
 class Record:
@@ -53,7 +40,7 @@ class Record:
         self._room = room
         self._accounts = accounts
         self._began = self._at = now
-        self._people: dict[str, _Person] = {}
+        self._people: dict[str, Person] = {}
         self._here: dict[str, Preferences] = {}
         self._others = 0
         self._most_at_once = 0
@@ -63,11 +50,18 @@ class Record:
         self._counts: Counter[str] = Counter()
         self._events: deque[tuple[float, str, str | None, str | None, str]] = deque(maxlen=MOST_EVENTS)
         self._estimate = Running(talk or Talk(), models or Models(prices=accounts.prices))
+        self._sessions: list[dict[str, Any]] = []
+        """Those of a job that died, as the summary tells them."""
 
     @property
     def served(self) -> bool:
         """Whether anybody has ever been there."""
         return bool(self._people)
+
+    @property
+    def events(self) -> int:
+        """How much the room was told."""
+        return self._counts.total()
 
     # What happens
 
@@ -82,10 +76,11 @@ class Record:
             if len(self._people) >= MOST_PEOPLE:
                 self._others += came
                 return
-            person = self._people[identity] = _Person(preferences, now)
+            person = self._people[identity] = Person(preferences, now, set())
         elif person.since is None:
             person.since = now
-            person.arrivals += 1
+            person.arrivals += not person.returning
+            person.returning = False
         person.preferences = preferences
         person.declined = person.declined or not preferences.consent
         person.languages |= {preferences.hears, preferences.captions} - {ORIGINAL, OFF}
@@ -98,6 +93,12 @@ class Record:
         if person is not None and person.since is not None:
             person.present_s += now - person.since
             person.since = None
+
+    def declined(self, identity: str) -> None:
+        """Somebody withdraws consent: they are named nowhere from now on."""
+        person = self._people.get(identity)
+        if person is not None:
+            person.declined = True
 
     def spoke(self, speaker: str, duration_s: float) -> None:
         """Somebody's voice was heard, whether or not it was translated."""
@@ -123,6 +124,52 @@ class Record:
         passed, self._at = now - self._at, now
         if passed > 0:
             self._estimate.passed(_demand(self._here), passed)
+
+    # From a job that dies to the one that replaces it
+
+    def keep(self, now: float, lost_s: Mapping[str, float]) -> dict[str, Any]:
+        """All of it, as JSON takes it, for `resume`; `lost_s`: what `lost` will be told at the end.
+
+        Of who declined no more than that is in it.
+        """
+        self._pass(now)
+        lost = self._lost + Counter(dict(lost_s))
+        return {
+            "duration_s": now - self._began,
+            "people": {identity: p.as_json(now) for identity, p in self._people.items()},
+            "others": self._others,
+            "most_at_once": self._most_at_once,
+            "spoken_s": self._spoken_s,
+            "ear_voice_span_s": {language: spans.as_json() for language, spans in self._spans.items()},
+            "lost_s": dict(lost),
+            "events": {"counts": dict(self._counts), "newest": self._events_told()},
+            "lines": [line_as_json(line, used) for line, used in self._rows().items()],
+            "sessions": self._sessions_told(),
+            "inherited_usd": self._accounts.inherited_usd,
+            "estimate": {"usd": self._estimate.usd, "always_on_usd": self._estimate.always_on_usd},
+        }
+
+    def resume(self, kept: Kept, ago_s: float) -> None:
+        """Goes on with the record of a job that died, as it was so many seconds ago; its money included."""
+        before_s = kept.duration_s + ago_s
+        self._began -= before_s
+        for identity, person in kept.people.items():
+            self._people.setdefault(identity, person)
+        self._others += kept.others
+        self._most_at_once = max(self._most_at_once, kept.most_at_once)
+        self._spoken_s += kept.spoken_s
+        for language, (longest_s, bins) in kept.spans.items():
+            self._spans.setdefault(_known(language), Spans()).resume(longest_s, bins)
+        for where, lost_s in kept.lost_s.items():
+            _bounded(self._lost, where, lost_s)
+        for event, number in kept.counts.items():
+            _bounded(self._counts, event, number)
+        since = [(at_s + before_s, event, who, into, why) for at_s, event, who, into, why in self._events]
+        self._events = deque([*kept.events, *since], maxlen=MOST_EVENTS)
+        self._sessions = kept.sessions
+        self._accounts.resume(kept.lines, kept.inherited_usd)
+        self._estimate.usd += kept.estimated_usd
+        self._estimate.always_on_usd += kept.always_on_usd
 
     # What is told
 
@@ -179,13 +226,17 @@ class Record:
         person = self._people.get(speaker) if speaker is not None else None
         return speaker if person is not None and not person.declined else None
 
-    def _translated(self) -> list[dict[str, Any]]:
-        """One row per kind, speaker and language; those who are not named share one."""
+    def _rows(self) -> dict[Line, Metered]:
         rows: dict[Line, Metered] = {}
         for line, used in self._accounts.lines.items():
             named = Line(line.kind, self._name(line.speaker), line.language)
             rows.setdefault(named, Metered()).add(used)
-        order = sorted(rows.items(), key=lambda row: (row[0].kind, row[0].speaker or "", row[0].language))
+        return rows
+
+    def _translated(self) -> list[dict[str, Any]]:
+        """One row per kind, speaker and language; those who are not named share one."""
+        rows = self._rows().items()
+        order = sorted(rows, key=lambda row: (row[0].kind, row[0].speaker or "", row[0].language))
         return [
             {"kind": line.kind, "speaker": line.speaker, "language": line.language, **_told(used)}
             for line, used in order
@@ -210,7 +261,12 @@ class Record:
     def _cost(self) -> dict[str, Any]:
         view = self._accounts.view(lambda line: False)
         del view["by_speaker"]
-        return {**view, "sessions": [self._session(account) for account in self._accounts.sessions]}
+        return {**view, "sessions": self._sessions_told()}
+
+    def _sessions_told(self) -> list[dict[str, Any]]:
+        now = [self._session(account) for account in self._accounts.sessions]
+        before = [told | {"speaker": self._name(told.get("speaker"))} for told in self._sessions]
+        return [*before[max(0, len(before) + len(now) - MOST_SESSIONS) :], *now]
 
     def _session(self, account: Account) -> dict[str, Any]:
         line = account.line

@@ -112,9 +112,18 @@ class Wishes:
         """Whether consent was refused by what was set."""
         return DECLINED in self._set.values()
 
-    def as_json(self) -> dict[str, Any]:
-        """All of it, for another worker."""
-        return {"attributes": self._attributes, "set": self._set, "later": sorted(self._later)}
+    @property
+    def declines(self) -> bool:
+        """Whether consent is refused, in whatever way."""
+        return self.held.get(f"{PREFIX}consent") == DECLINED
+
+    def as_json(self, *, sparing: bool = False) -> dict[str, Any]:
+        """All of it, for another worker; `sparing`: of who declines, no more than that."""
+        keys = {"consent"} if sparing and self.declines else set(KEYS)
+        attributes, values = (
+            {key: given[key] for key in given if key in keys} for given in (self._attributes, self._set)
+        )
+        return {"attributes": attributes, "set": values, "later": sorted(self._later & keys)}
 
     @classmethod
     def from_json(cls, given: Any) -> "Wishes":

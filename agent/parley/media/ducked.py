@@ -60,6 +60,7 @@ class DuckedPlayout:
         self.original.push(pcm, speaking=speaking)
         if self.original.silent_s == 0.0:
             if not self.playing:
+                self.original.wake()
                 self._clock.start(ready() + START_S)
         elif not self.playing:
             self.original.forget()

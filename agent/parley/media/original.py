@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from parley.core.framing import BYTES_PER_S
 
 from .frames import FRAME_BYTES, FRAME_S, FRAME_SAMPLES
-from .stretch import faded
+from .stretch import Squeeze, faded
 
 Samples = NDArray[np.float32]
 
@@ -18,7 +18,10 @@ DOWN_S = 0.05
 UP_S = 0.3
 START_S = 0.01
 """How long the first frame waits, so that the next may be this late."""
-_MOST_WAITING = 10 * FRAME_BYTES
+_MOST_WAITING = 20 * FRAME_BYTES
+_LATE = 18 * FRAME_BYTES
+"""What may come while a track is woken: it is played, a little faster until it is late no more."""
+CATCH_UP = 1.3
 _FADE = 60
 _ABOVE_FLOOR = 3.0
 _LEAST_RMS = 30.0
@@ -31,7 +34,8 @@ _OUT = np.linspace(1, 0, _FADE, dtype=np.float32)
 class Original:
     """What a microphone sends, frame by frame. `take` one for each that is played, then `settle`.
 
-    After each tick at most 20 ms wait, beside what arrives: what comes late is dropped, oldest first.
+    After each tick at most 20 ms wait, beside what arrives: what comes late is dropped, oldest first. What
+    comes while the track is woken is played all the same, a little faster.
     """
 
     def __init__(self) -> None:
@@ -39,6 +43,9 @@ class Original:
         self._floor = _LEAST_FLOOR
         self._last = 0.0
         self._gap = True
+        self._waking = False
+        self._most = FRAME_BYTES
+        self._squeeze = Squeeze()
         self.silent_s = math.inf
         """Seconds that were played since something was said."""
         self._dropped_s = 0.0
@@ -53,6 +60,10 @@ class Original:
         dropped_s, self._dropped_s = self._dropped_s, 0.0
         return dropped_s
 
+    def wake(self) -> None:
+        """Where it is heard is woken: what comes until the first frame is taken is not late."""
+        self._waking = True
+
     def push(self, pcm: bytes, *, speaking: bool = False) -> None:
         """Adds PCM16 mono 24 kHz; `speaking`: it is known for speech."""
         self._held += pcm
@@ -63,12 +74,14 @@ class Original:
     def take(self) -> Samples | None:
         """The next frame, float32[480] in units of int16; None where nothing has come."""
         self.silent_s += FRAME_S
-        if self._gap:
-            self._keep(2 * FRAME_BYTES)  # what came before it could be heard is late
         if len(self._held) < FRAME_BYTES:
             return self._end()
-        frame = np.frombuffer(bytes(self._held[:FRAME_BYTES]), np.int16).astype(np.float32)
-        del self._held[:FRAME_BYTES]
+        if self._gap:
+            self._keep(_LATE if self._waking else 2 * FRAME_BYTES)  # what came before that is late
+        if self._waking:
+            self._waking, self._most = False, max(FRAME_BYTES, len(self._held) - FRAME_BYTES)
+        speed = CATCH_UP if self._most > FRAME_BYTES else 1.0
+        frame = np.frombuffer(self._squeeze.take(self._held, speed), np.int16).astype(np.float32)
         if self._gap:
             frame[:_FADE] *= _OUT[::-1]
             self._gap = False
@@ -76,13 +89,16 @@ class Original:
         return frame
 
     def settle(self) -> None:
-        """All frames of this tick were taken: what waits beyond one frame came too late."""
-        self._keep(FRAME_BYTES)
+        """All frames of this tick were taken: what waits beyond one, or what is caught up with, is late."""
+        if self._waking:
+            return
+        self._most = max(FRAME_BYTES, min(self._most, len(self._held)))
+        self._keep(self._most)
 
     def forget(self) -> None:
         """Nobody listens: what waits is not kept."""
         self._held.clear()
-        self._gap = True
+        self._gap, self._waking = True, False
         self._last = 0.0
 
     def _end(self) -> Samples | None:

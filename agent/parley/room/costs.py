@@ -97,6 +97,15 @@ class RoomCosts:
             )
         )
 
+    def keep(self) -> dict[str, Any]:
+        """The record, for a job that replaces this one."""
+        return self.record.keep(monotonic(), self._metrics.dropped_s)
+
+    @property
+    def news(self) -> object:
+        """Differs from what it was before if there is more to be kept than how much time has passed."""
+        return self.accounts.usd, self.record.events, dict(self._here)
+
     async def leave(self, leave: Leave) -> None:
         """Hands the summary over, if anybody was ever served."""
         self.follow({})

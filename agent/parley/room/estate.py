@@ -66,6 +66,23 @@ class Estate:
         """Whether another worker has it."""
         return self._to is not None
 
+    def known(self, *, sparing: bool = False) -> dict[str, Any]:
+        """All that is given, as `take` takes it.
+
+        `sparing`: of who declines consent no more than that, and what counts against a budget of theirs.
+        """
+        wishes, usd = self._people.wishes(sparing=sparing), self._newest_spending()
+        if len(wishes) > MOST_PEOPLE:
+            logger.warning("what %d people set is not handed over", len(wishes) - MOST_PEOPLE)
+        if sparing and not self._accounts.limits_participants:
+            usd = {identity: spent for identity, spent in usd.items() if not self._people.declines(identity)}
+        return {"wishes": dict(list(wishes.items())[:MOST_PEOPLE]), "usd": usd}
+
+    def refusals(self) -> dict[str, Any]:
+        """The least of it: who declines."""
+        wishes = self.known(sparing=True)["wishes"]
+        return {"wishes": {who: wish for who, wish in wishes.items() if self._people.declines(who)}}
+
     # To the next one
 
     async def give(self) -> bool:
@@ -74,11 +91,7 @@ class Estate:
         if self._to is None:
             return False
         self.number += 1
-        wishes = self._people.wishes()
-        if len(wishes) > MOST_PEOPLE:
-            logger.warning("what %d people set is not handed over", len(wishes) - MOST_PEOPLE)
-        kept = dict(list(wishes.items())[:MOST_PEOPLE])
-        sent = await self._send({"number": self.number, "wishes": kept, "usd": self._newest_spending()})
+        sent = await self._send({"number": self.number, **self.known()})
         if not sent:
             self.keep()
         return sent
@@ -127,6 +140,10 @@ class Estate:
         except (ValueError, RecursionError, rtc.StreamError, TimeoutError) as e:
             logger.warning("what another worker knew was not taken over: %s: %s", type(e).__name__, e)
             return
+        self.take(sender, given)
+
+    def take(self, sender: str, given: dict[str, Any]) -> None:
+        """Takes what another worker knew, by its identity; what makes no sense of it is left."""
         self._take_wishes(_object(given, "wishes"))
         self._take_spending(sender, _object(given, "usd"))
         if isinstance(given.get("number"), int):

@@ -76,6 +76,9 @@ class Layout(Protocol):
     async def close(self, key: BridgeKey, output: Output) -> None:
         """Takes it back."""
 
+    def carry(self, carries: Callable[[str], bool]) -> None:
+        """Whose own voices are mixed in by this worker from now on: others are another worker's."""
+
     async def fit(self, heard: Heard, roster: Roster) -> None:
         """Makes what belongs to listeners fit what they hear."""
 
@@ -129,6 +132,7 @@ class PerSpeaker:
     def __init__(self, policy: LayoutPolicy, around: Around) -> None:
         self._policy = policy
         self._around = around
+        self._under: set[BridgeKey] = set()
 
     @property
     def speakers(self) -> set[str]:
@@ -155,14 +159,24 @@ class PerSpeaker:
     def begin(self, key: BridgeKey, output: Output) -> None:
         """See Layout."""
         if isinstance(output, DuckedTrack):
+            self._under.add(key)
             self._around.ingress.attach(key.speaker, ("under", key), output, PROMPT_MS)
 
     async def close(self, key: BridgeKey, output: Output) -> None:
         """See Layout."""
         assert isinstance(output, TrackOutput)
-        if isinstance(output, DuckedTrack):
-            self._around.ingress.detach(key.speaker, ("under", key))
+        self._let_go(key)
         await take_back(output, self._around.room)
+
+    def carry(self, carries: Callable[[str], bool]) -> None:
+        """See Layout: of a phrase that still comes out, the translation alone."""
+        for key in [key for key in self._under if not carries(key.speaker)]:
+            self._let_go(key)
+
+    def _let_go(self, key: BridgeKey) -> None:
+        if key in self._under:
+            self._under.discard(key)
+            self._around.ingress.detach(key.speaker, ("under", key))
 
     async def fit(self, heard: Heard, roster: Roster) -> None:
         """See Layout: nothing belongs to a listener."""
@@ -194,6 +208,7 @@ class PerListener:
         self._outputs: dict[str, MixOutput] = {}
         self._originals: dict[str, MixOriginal] = {}
         self._languages: dict[str, str] = {}
+        self._carries: Callable[[str], bool] = lambda speaker: True
 
     @property
     def speakers(self) -> set[str]:
@@ -202,8 +217,8 @@ class PerListener:
 
     async def open(self, key: BridgeKey) -> Output:
         """See Layout."""
-        under = self._original(key.speaker) if self._policy.original == "duck" else None
-        line = self._mixes.line(under, self._policy.duck_db, self._policy.playout)
+        line = self._mixes.line(None, self._policy.duck_db, self._policy.playout)
+        self._put_under(line, key.speaker)
         line.on_dropped = self._around.announce_drops(key)
         return line
 
@@ -215,12 +230,19 @@ class PerListener:
         assert isinstance(output, MixLine)
         output.close()
 
+    def carry(self, carries: Callable[[str], bool]) -> None:
+        """See Layout."""
+        self._carries = carries
+        for speaker in [speaker for speaker in self._originals if not carries(speaker)]:
+            self._drop_original(speaker)
+
     async def fit(self, heard: Heard, roster: Roster) -> None:
         """See Layout."""
         self._fit_originals(heard, roster)
         gains: dict[str, dict[Voice, float]] = {}
-        for output, _, listeners in heard:
+        for output, key, listeners in heard:
             assert isinstance(output, MixLine)
+            self._put_under(output, key.speaker)
             for listener in listeners:
                 gains.setdefault(listener, {})[output] = 1.0
         if self._policy.original == "duck":
@@ -259,10 +281,17 @@ class PerListener:
         if not any(p.is_person and p.preferences.hears != ORIGINAL for p in roster.values()):
             speakers = set()
         for gone in self._originals.keys() - speakers - {key.speaker for _, key, _ in heard}:
-            self._around.ingress.detach(gone, "original")
-            self._originals.pop(gone).close()
-        for speaker in speakers:
+            self._drop_original(gone)
+        for speaker in filter(self._carries, speakers):
             self._original(speaker)
+
+    def _put_under(self, line: MixLine, speaker: str) -> None:
+        if self._policy.original == "duck" and self._carries(speaker):
+            line.under = self._original(speaker)
+
+    def _drop_original(self, speaker: str) -> None:
+        self._around.ingress.detach(speaker, "original")
+        self._originals.pop(speaker).close()
 
     def _original(self, speaker: str) -> MixOriginal:
         if speaker not in self._originals:

@@ -118,6 +118,7 @@ class MixOriginal:
         self.voice = Original()
         self._mixes = mixes
         self._metrics = metrics
+        self._heard_from = 0.0
 
     @property
     def playing(self) -> bool:
@@ -133,13 +134,22 @@ class MixOriginal:
         self, pcm: bytes, at: float, speaking: bool, pre_roll: Sequence[bytes], voiced_s: float = 0.0
     ) -> None:
         """See Hearer. What was captured before is not played: it would be late for ever."""
+        rested = not self.playing
         self.voice.push(pcm, speaking=speaking)
         if self.playing:
-            self._mixes.wake(START_S)
+            now = monotonic()
+            if rested:
+                self._heard_from = self._mixes.ready(self, now)
+                self.voice.wake()
+            self._mixes.wake(max(0.0, self._heard_from - now) + START_S)
         elif not self._mixes.playing:
             self.voice.forget()
         if dropped_s := self.voice.take_dropped_s():
             self._metrics.dropped("original", dropped_s)
+
+    def take(self, at: float) -> Samples | None:
+        """The next frame; none before all mixes that carry it can be heard."""
+        return self.voice.take() if at >= self._heard_from else None
 
     def close(self) -> None:
         """The microphone is gone."""
@@ -173,6 +183,12 @@ class MixOutput:
     def sounding(self) -> bool:
         """Whether one of its voices is heard, or about to be."""
         return any(voice.sounding for voice in self.gains)
+
+    def carries(self, voice: Voice) -> bool:
+        """Whether a voice is heard in it, by itself or under another."""
+        return voice in self.gains or any(
+            isinstance(line, MixLine) and line.under is voice for line in self.gains
+        )
 
     def hears(self, gains: Mapping[Voice, float]) -> None:
         """From the next tick on the listener hears these, each at its gain, and nothing else."""
@@ -257,7 +273,7 @@ class Mixes:
         """Unmutes the mixes that carry the voice; returns from when on all of them can be heard."""
         at = now
         for output in self._outputs:
-            if voice in output.gains:
+            if output.carries(voice):
                 output.outlet.unmute(now)
                 at = max(at, output.outlet.audible_from(now))
         return at
@@ -302,7 +318,7 @@ class Mixes:
         return not any(output.sounding and output.outlet.muted for output in self._outputs)
 
     def _frame(self, at: float, heard: list[MixOutput]) -> np.ndarray[tuple[int, int], np.dtype[np.int16]]:
-        originals = {original: original.voice.take() for original in self._originals}
+        originals = {original: original.take(at) for original in self._originals}
         voices: dict[Voice, Samples] = {o: samples for o, samples in originals.items() if samples is not None}
         for line in self._lines:
             samples = line.frame(at, None if line.under is None else originals[line.under])

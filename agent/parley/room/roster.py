@@ -148,15 +148,22 @@ class People:
         known = self._meet(participant.identity, participant)
         return self._preferences(participant.identity, known)[0].consent
 
-    def wishes(self, of: str | None = None) -> dict[str, dict[str, Any]]:
+    def declines(self, identity: str) -> bool:
+        """Whether consent is refused by somebody who is here, or was when they left."""
+        known, here = self._known.get(identity), self.roster.get(identity)
+        return (known is not None and known.wishes.declines) or (
+            here is not None and not here.preferences.consent
+        )
+
+    def wishes(self, of: str | None = None, *, sparing: bool = False) -> dict[str, dict[str, Any]]:
         """What was set, by identity, for another worker; those who refused consent come first.
 
-        `of`: only by this one, also if nothing is left of it.
+        `of`: only by this one, also if nothing is left of it; `sparing`: of who declines, no more than that.
         """
         now = monotonic()
         found = {i: k for i, k in self._known.items() if i == of or (of is None and k.wishes.was_set)}
         return {
-            identity: known.wishes.as_json()
+            identity: known.wishes.as_json(sparing=sparing)
             | {"left_s": None if known.left_at is None else round(now - known.left_at, 3)}
             for identity, known in sorted(found.items(), key=lambda item: not item[1].wishes.declined)
         }

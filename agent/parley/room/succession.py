@@ -9,10 +9,14 @@
 Both say so in an attribute, which LiveKit tells everybody in order. A phrase is fed by one of them only:
 the one that leaves stops feeding a speaker before it says so; what is said until the other one has read it
 is in its pre-roll.
+
+Who came first LiveKit tells, and then each worker itself: one whose connection is made anew has just come, by
+what LiveKit tells, and the room is still its own.
 """
 
 import json
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from livekit import rtc
@@ -21,6 +25,10 @@ WORKER = "parley.worker"
 """The attribute by which workers know each other."""
 HANDOVER = "parley.handover"
 """The attribute in which a worker says what it still does, or that it is there to take over."""
+SINCE = "parley.since"
+"""The attribute in which a worker says since when it is in the room (Unix time, s), by LiveKit's clock."""
+MOST_WORKERS = 100
+"""Of whom it is remembered when they came."""
 
 
 def is_worker(participant: rtc.Participant) -> bool:
@@ -33,9 +41,7 @@ def heir(room: rtc.Room) -> str | None:
 
     The first that came after it and does not leave itself.
     """
-    me = room.local_participant
-    after = [p for p in _others(room) if not _earlier(p, me) and "holding" not in _handover(p)]
-    return min(after, key=_age).identity if after else None
+    return _heir(room, _age)
 
 
 class Succession:
@@ -43,17 +49,31 @@ class Succession:
 
     def __init__(self, room: rtc.Room) -> None:
         self._room = room
-        self._said = ""
+        self._said: str | None = ""
+        self._appeared = False
         self._estates: dict[str, int] = {}
+        self._ages: dict[str, _Age] = {}
+        room.on("reconnected", self._back)
 
     @property
     def standby(self) -> bool:
         """Whether another worker was here first and does not leave: one works, the others wait.
 
-        First is who joined first; two who joined in the same millisecond are told apart by SID. One that
+        First is who joined first; two who joined in the same millisecond are told apart by identity. One that
         leaves works on until its estate is here.
         """
         return any(self._earlier(p) and not self._yields(p) for p in self._others())
+
+    async def appear(self) -> None:
+        """Says since when this worker is here, once and after each reconnect: the first time holds."""
+        age = self._age(self._room.local_participant)
+        if not self._appeared and math.isfinite(age[0]):
+            self._appeared = True
+            await self._room.local_participant.set_attributes({SINCE: repr(age[0])})
+
+    def _back(self) -> None:
+        """A connection that was made anew may have lost what was said."""
+        self._appeared, self._said = False, None
 
     def inherited(self, identity: str, number: int) -> None:
         """The estate of a worker that leaves is here."""
@@ -92,7 +112,7 @@ class Succession:
     @property
     def heir(self) -> str | None:
         """Who takes over when this one leaves, by identity."""
-        return heir(self._room)
+        return _heir(self._room, self._age)
 
     @property
     def taken(self) -> bool:
@@ -139,15 +159,25 @@ class Succession:
         return _others(self._room)
 
     def _earlier(self, other: rtc.RemoteParticipant) -> bool:
-        return _earlier(other, self._room.local_participant)
+        return self._age(other) < self._age(self._room.local_participant)
+
+    def _age(self, one: rtc.Participant) -> "_Age":
+        """When a worker came first, as far as this one has seen."""
+        age = min(_age(one), self._ages.pop(one.identity, (math.inf, "")))
+        self._ages[one.identity] = age
+        if len(self._ages) > MOST_WORKERS:
+            del self._ages[next(iter(self._ages))]
+        return age
 
 
 def _others(room: rtc.Room) -> list[rtc.RemoteParticipant]:
     return [p for p in room.remote_participants.values() if is_worker(p)]
 
 
-def _earlier(one: rtc.Participant, other: rtc.Participant) -> bool:
-    return _age(one) < _age(other)
+def _heir(room: rtc.Room, age: Callable[[rtc.Participant], "_Age"]) -> str | None:
+    mine = age(room.local_participant)
+    after = [p for p in _others(room) if age(p) > mine and "holding" not in _handover(p)]
+    return min(after, key=age).identity if after else None
 
 
 def _handover(participant: rtc.Participant) -> dict[str, Any]:
@@ -163,6 +193,15 @@ def _list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
-def _age(participant: rtc.Participant) -> tuple[float, str]:
-    joined = participant.joined_at
-    return (joined.timestamp() if joined is not None else float("inf"), participant.sid)
+_Age = tuple[float, str]
+
+
+def _age(participant: rtc.Participant) -> _Age:
+    try:
+        since = float(participant.attributes.get(SINCE, ""))
+    except ValueError:
+        since = math.nan
+    if not math.isfinite(since):
+        joined = participant.joined_at
+        since = joined.timestamp() if joined is not None else math.inf
+    return (since, participant.identity)

@@ -17,6 +17,7 @@ from parley.core.preferences import Rejection
 from parley.core.routing import routes
 from parley.metrics import Metrics
 from parley.ports import Dial, Notices
+from parley.state import StateFile
 
 from .agents import HangUp, RoomAgents
 from .blip import Blip
@@ -35,6 +36,7 @@ from .policy import RoomPolicy
 from .reading import Reading
 from .requests import Requests, state_of
 from .roster import People
+from .safekeeping import Safekeeping
 from .set_preferences import SetPreferences
 from .succession import Succession
 from .takeover import PHRASE_S, Takeover
@@ -71,6 +73,7 @@ class RoomSupervisor:
         access: Access | None = None,
         leaving: Callable[[Notices], Leave] | None = None,
         transcripts: NewTranscripts | None = None,
+        state: StateFile | None = None,
     ) -> None:
         self._room = room
         self._policy = policy
@@ -97,8 +100,10 @@ class RoomSupervisor:
             policy.vocabulary,
         )
         estate = Estate(room, self._people, self._costs.accounts, self._succession, self._set, self._spawn)
+        self._safekeeping = Safekeeping(state, estate, self._costs, metrics, lambda: not self._standby)
         self._setting = SetPreferences(
-            room, self._people, policy.hosts, self._set, lambda: self._standby, estate.pass_on
+            *(room, self._people, policy.hosts, self._set, lambda: self._standby),
+            self._safekeeping.pass_on,
         )
         self._asking = MinutesRequests(
             *(room, self._minutes, policy.minutes, policy.hosts, self._people),
@@ -195,6 +200,7 @@ class RoomSupervisor:
                     self._spawn(self._text.run(), "text output"),
                     self._spawn(self._gauges(), "gauges"),
                     self._spawn(self._asking.run(), "minutes"),
+                    self._spawn(self._safekeeping.run(), "safekeeping"),
                 ]
                 if self._originals is not None:
                     background.append(self._spawn(self._originals.run(), "originals"))
@@ -254,6 +260,9 @@ class RoomSupervisor:
 
     async def _reconcile(self, changed: Iterable[str]) -> None:
         """One iteration: makes what runs fit what is wanted."""
+        await self._succession.appear()
+        if not self._succession.standby:
+            await self._safekeeping.take_up(handed_over=self._succession.predecessor)
         participants = dict(self._room.remote_participants)
         was_standby, self._standby = self._standby, self._succession.standby
         standby = self._standby
@@ -271,7 +280,10 @@ class RoomSupervisor:
         translations = self._translations
         # Just before: from then on those who begin to read get what is said.
         self._minutes.follow({} if standby else self._people.roster, self._affords)
-        await translations.prepare({} if standby else self._wanted())
+        wanted = {} if standby else self._wanted()
+        translations.carry(self._takeover.carries)
+        await self._ingress.expect({key.speaker for key in wanted}, participants)
+        await translations.prepare(wanted)
         await self._layout.fit(translations.listeners, {} if standby else self._people.roster)
         self._permit()
         await self._describe()
@@ -316,7 +328,7 @@ class RoomSupervisor:
 
     def _take_originals(self, participants: Mapping[str, rtc.RemoteParticipant]) -> None:
         """Those who hear a translation do not hear the original, if that is how the room is set."""
-        if self._originals is None or self._succession.predecessor:
+        if self._originals is None or self._succession.predecessor or self._takeover.released:
             return  # the one that leaves gives back what it took when it is gone
         taken = self._layout.taken(self._translations.listeners, self._translations.heard)
         self._originals.fit(originals_of(taken, participants), participants)
@@ -373,6 +385,7 @@ class RoomSupervisor:
         if not consents:
             self._translations.silence(identity)
             self._minutes.forget(identity)
+            self._costs.record.declined(identity)
 
     # Other workers
 
@@ -397,8 +410,8 @@ class RoomSupervisor:
         if self._agents is not None:
             await self._agents.finish()
         await self._translations.finish(FINISH_S)
-        if self._originals is not None:
-            await self._originals.give_back(GIVE_BACK_S)
+        if not self._takeover.released:
+            await self._give_back()
         await self._leave()
         self._notices.say("worker.left", speaker=None, language=None, detail="the room is left")
         try:
@@ -406,12 +419,18 @@ class RoomSupervisor:
                 await self._text.sent()
         except TimeoutError:
             logger.warning("the room could not be told that the worker left")
+        await self._give_back()  # the other worker takes them again when this one is gone
+
+    async def _give_back(self) -> None:
+        if self._originals is not None:
+            await self._originals.give_back(GIVE_BACK_S)
 
     async def _leave(self) -> None:
         """Hands over what the room leaves behind."""
         await self._asking.leave()
         if self._leave_behind is not None:
             await self._costs.leave(self._leave_behind)
+        await self._safekeeping.end()
 
     async def _gauges(self) -> None:
         """Keeps the gauges of all queues current."""

@@ -57,6 +57,11 @@ class Takeover:
         holding = self._holding
         return {k: spec for k, spec in wanted.items() if holding is None or k.speaker in holding}
 
+    def carries(self, speaker: str) -> bool:
+        """Whether this worker is the one that mixes the speaker's own voice into what is heard."""
+        holding = self._holding
+        return speaker in holding if holding is not None else not self._succession.held(speaker)
+
     async def succeed(self, participants: Mapping[str, rtc.RemoteParticipant]) -> None:
         """Takes over from a worker that leaves, if one does."""
         if not self._succession.predecessor:
@@ -109,6 +114,7 @@ class Takeover:
                     self._translations.release(speaker)
                     holding.discard(speaker)
             self._holding = frozenset(holding)
+            self._translations.carry(self.carries)  # before the other one is told that it may
             agents = ending is not None and not ending.done()
             if told != (told := (self._holding, agents)):
                 number = self._estate.number

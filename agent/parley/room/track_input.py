@@ -278,6 +278,18 @@ class Ingress:
             self._away.pop(identity, None)
         self._silenced &= participants.keys()
 
+    async def expect(
+        self, speakers: Iterable[str], participants: Mapping[str, rtc.RemoteParticipant]
+    ) -> None:
+        """Subscribes to those who will be heard in a moment: what they say until then is in their pre-roll.
+
+        `follow` comes after it, and takes back what nobody wants.
+        """
+        for identity in speakers:
+            if identity in participants:
+                self._microphone(identity)
+                await self._fit(identity, participants[identity], True)
+
     async def aclose(self) -> None:
         """Closes every stream and microphone."""
         for identity, source in list(self._streams):

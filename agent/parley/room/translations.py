@@ -185,6 +185,10 @@ class RoomTranslations:
                 # Not before its first step: what it began is ended by itself.
                 asyncio.get_running_loop().call_soon(running.task.cancel)
 
+    def carry(self, carries: Callable[[str], bool]) -> None:
+        """Whose own voices are mixed into what is heard of this worker."""
+        self._layout.carry(carries)
+
     def release(self, speaker: str) -> None:
         """From now on the speaker is another worker's: what was said still comes out."""
         for key in [key for key in self._running if key.speaker == speaker]:

@@ -11,7 +11,7 @@ from livekit.agents.beta import translation as beta
 from livekit.agents.types import APIConnectOptions
 from livekit.agents.voice import io
 
-from component.plugin.fake_api import FakeApi, Peer, polite
+from component.plugin.fake_api import FakeApi, Peer
 from livekit import rtc
 from livekit.plugins.openai_realtime import errors, model_session
 from livekit.plugins.openai_realtime.models import TranslationModel
@@ -189,23 +189,13 @@ async def test_a_fatal_error_is_not_retried(api: FakeApi) -> None:
 async def test_it_rotates_before_it_expires_and_no_sample_is_lost(
     api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    second = asyncio.Event()
-
-    async def script(peer: Peer) -> None:
-        if len(api.peers) == 1:
-            await polite(peer)
-        else:
-            second.set()
-            await polite(peer)
-
-    api.script = script
     first = iter([0.3])
     monkeypatch.setattr(model_session, "rotate_in_s", lambda expires_at, now: next(first, None))
     async with model(api) as translator:
         session = translator.session()
         heard = Heard(session)
         value = 0
-        while not second.is_set():
+        while len(api.peers) < 2 or not api.peers[1].pcm:
             value += 1
             session.push_audio(frame(value, ms=10))
             await asyncio.sleep(0.005)

@@ -1,6 +1,8 @@
 """Which tracks a room has in each layout, who may hear them, and whose microphones are taken from whom."""
 
+import asyncio
 import json
+from typing import Literal
 
 import pytest
 
@@ -8,7 +10,9 @@ from fakes.room import FakeParticipant, FakeRoom
 from fakes.served import policy, serving, watched_room
 from livekit import rtc
 from parley.room.layouts import LayoutPolicy
+from parley.room.mix_output import MixLine, MixOriginal
 from parley.room.originals import Originals
+from parley.room.supervisor import RoomSupervisor
 
 AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
 MIX = "TR_parley-mix:ben"
@@ -88,3 +92,73 @@ async def test_a_worker_that_finds_another_before_it_takes_its_mixes_back(room: 
         assert not _permitted(room)
         assert {listener for listener, *_ in room.said("give")} == {"ben"}
         assert room.said("publish") == room.said("unpublish") == [MIX]
+
+
+# From one worker to another
+
+
+def _leaves(room: FakeRoom, holding: object) -> None:
+    """The worker that was here first says what it still translates."""
+    said = json.dumps({"holding": holding, "agents": False, "usd": 0})
+    if "old" not in room.remote_participants:
+        room.join(FakeParticipant("old", {"parley.worker": "1"}, kind=AGENT, joined_s=10.0))
+    room.change("old", handover=said)
+
+
+@pytest.mark.parametrize("layout", ["per_listener", "per_speaker"])
+async def test_one_that_comes_mixes_nobodys_own_voice_that_the_other_still_mixes(
+    room: FakeRoom, layout: Literal["per_listener", "per_speaker"]
+) -> None:
+    _leaves(room, "*")
+    async with serving(room, policy(layout=LayoutPolicy(layout, "duck")), originals=Taken(room)) as served:
+        await room.until(lambda: "parley.tracks" in room.local_participant.attributes)
+        await asyncio.sleep(0.1)
+        assert not _own_voices(room)
+        _leaves(room, ["ana"])
+        if layout == "per_listener":
+            await room.until(lambda: _own_voices(room) == {"ben", "cat"})
+            assert not _under(served)
+        await asyncio.sleep(0.1)
+        assert "ana" not in _own_voices(room)
+        _leaves(room, [])
+        await room.until(lambda: "ana" in _own_voices(room))
+        await room.until(lambda: ("ana", "fr") in room.said("attach"))
+        if layout == "per_listener":
+            assert _under(served)
+        assert not room.said("take"), "the one that leaves has taken them"
+        room.leave("old")
+        await room.until(lambda: bool(room.said("take")))
+
+
+@pytest.mark.parametrize("layout", ["per_listener", "per_speaker"])
+async def test_one_that_leaves_lets_go_of_own_voices_before_it_says_so(
+    room: FakeRoom, layout: Literal["per_listener", "per_speaker"]
+) -> None:
+    async with serving(room, policy(layout=LayoutPolicy(layout, "duck")), originals=Taken(room)) as served:
+        await room.until(lambda: bool(_own_voices(room)) and bool(room.said("take")))
+        room.join(FakeParticipant("new", {"parley.worker": "1"}, kind=AGENT, joined_s=99.0))
+        room.change("new", handover='{"taking": true}')
+        assert await served.hand_over()
+        assert not _own_voices(room)
+        said = [("holding" in str(entry[-1]) and "[]" in str(entry[-1])) for entry in room.log]
+        let_go = [entry[0] == "detach" and entry[1][0] == "ana" for entry in room.log]
+        assert let_go.index(True) < said.index(True)
+        room.change("cat", hears="fr")
+        await asyncio.sleep(0.1)
+        assert not _own_voices(room), "nothing comes back"
+        assert not room.said("give"), "until it goes"
+    assert room.said("give")
+
+
+def _own_voices(room: FakeRoom) -> set[str]:
+    """Whose own voices are listened to now, to be mixed in."""
+    now = set()
+    for what, *of in room.log:
+        if what in ("attach", "detach") and ("original" in of[0] or "under" in str(of[0][1])):
+            (now.add if what == "attach" else now.discard)(of[0][0])
+    return now
+
+
+def _under(served: RoomSupervisor) -> list[MixOriginal]:
+    lines = [output for output, _, _ in served._translations.listeners if isinstance(output, MixLine)]
+    return [line.under for line in lines if line.under is not None]

@@ -167,6 +167,57 @@ async def test_the_first_word_waits_until_the_server_has_heard_of_the_unmuting(s
     assert np.count_nonzero(stage.heard("ben")) == 5 * FRAME
 
 
+@pytest.mark.parametrize("others", [False, True])
+async def test_an_original_is_heard_from_its_onset_on_though_its_track_rested(
+    stage: Stage, others: bool
+) -> None:
+    await stage.start()
+    original, line = stage.mixes.original(), stage.mixes.line()
+    (await stage.listener("ben")).hears({original: 1.0})
+    (await stage.listener("eve")).hears({line: 1.0})
+    await asyncio.sleep(1)
+    if others:  # the clock ticks already, for somebody else
+        line.push(level(500, 200))
+        await asyncio.sleep(0.5)
+    began = asyncio.get_running_loop().time()
+    await stage.speak(original, 3000, 4)
+    await stage.speak(original, 5000, 40)
+    first = next(at for at, pcm in stage.layers["ben"].blocks if any(pcm))
+    heard = stage.heard("ben")
+    assert 0.06 <= first - began <= 0.13, "not before the server has heard of the unmuting"
+    assert np.count_nonzero(heard == 3000) > 2 * FRAME, "of the first 80 ms there is more than half"
+    assert stage.metrics.dropped_s["original"] == 0.0
+    assert original.voice.waiting_s <= 0.02 + 1e-9
+
+
+async def test_an_original_under_a_line_wakes_the_mixes_that_carry_the_line(stage: Stage) -> None:
+    await stage.start()
+    original = stage.mixes.original()
+    (await stage.listener("ben")).hears({stage.mixes.line(under=original, duck_db=-20.0): 1.0})
+    await asyncio.sleep(1)
+    await stage.speak(original, 3000, 4)
+    await stage.speak(original, 5000, 40)
+    assert np.count_nonzero(stage.heard("ben") == 3000) > 2 * FRAME
+    assert stage.metrics.dropped_s["original"] == 0.0
+
+
+async def test_of_two_workers_that_hand_over_one_carries_an_original_at_a_time(stage: Stage) -> None:
+    await stage.start()
+    leaving, coming = stage.mixes.original(), stage.mixes.original()
+    old, new = stage.mixes.line(under=leaving, duck_db=-20.0), stage.mixes.line()
+    (await stage.listener("old")).hears({old: 1.0})
+    (await stage.listener("new")).hears({new: 1.0})
+    await asyncio.sleep(1)
+    await stage.speak(leaving, 3000, 50)
+    leaving.close()
+    new.under = coming
+    begun = len(stage.heard("old"))
+    await stage.speak(coming, 3000, 50)
+    assert np.count_nonzero(stage.heard("old")[begun:]) == 0
+    both = np.count_nonzero(stage.heard("old")) + np.count_nonzero(stage.heard("new"))
+    assert 90 * FRAME < both <= 100 * FRAME
+
+
 async def test_an_original_is_undimmed_for_some_and_ducked_for_others(stage: Stage) -> None:
     await stage.start()
     original = stage.mixes.original()

@@ -1,13 +1,14 @@
 """Who serves a room of several workers, told from what they say in their attributes."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from fakes.room import FakeParticipant, FakeRoom
+from fakes.room import START, FakeParticipant, FakeRoom
 from livekit import rtc
-from parley.room.succession import HANDOVER, WORKER, Succession
+from parley.room.succession import HANDOVER, SINCE, WORKER, Succession, heir
 
 AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
 
@@ -83,3 +84,69 @@ async def test_what_it_says_of_itself_is_an_attribute(room: FakeRoom, succession
     assert not said[HANDOVER]
     await succession.take()
     assert json.loads(said[HANDOVER]) == {"taking": True}
+
+
+# A connection that is made anew
+
+
+def comes_anew(room: FakeRoom, other: FakeParticipant, joined_s: float) -> None:
+    """LiveKit has it leave and come, later than it did first."""
+    room.leave(other.identity)
+    again = FakeParticipant(other.identity, other.attributes, kind=AGENT, joined_s=joined_s)
+    again.sid = "PA_anew"
+    room.join(again)
+
+
+async def test_who_was_here_first_stays_first_when_their_connection_is_made_anew(
+    room: FakeRoom, succession: Succession
+) -> None:
+    other = join(room, 10.0)
+    assert succession.standby
+    comes_anew(room, other, 99.0)
+    assert succession.standby
+    assert not succession.successor
+
+
+async def test_its_own_place_stays_its_own(room: FakeRoom, succession: Succession) -> None:
+    await succession.appear()
+    join(room, 60.0)
+    me = room.local_participant
+    me.joined_at = START + timedelta(seconds=99.0)
+    me.attributes.clear()
+    room.emit("reconnected")
+    assert not succession.standby
+    await succession.appear()
+    assert float(me.attributes[SINCE]) == (START + timedelta(seconds=50.0)).timestamp()
+    assert heir(room) == "other"  # type: ignore[arg-type]
+
+
+async def test_one_that_has_never_seen_it_before_is_told_since_when_it_is_here(
+    room: FakeRoom, succession: Succession
+) -> None:
+    other = join(room, 99.0)
+    assert not succession.standby
+    other.attributes[SINCE] = str((START + timedelta(seconds=10.0)).timestamp())
+    assert succession.standby
+
+
+@pytest.mark.parametrize("since", ["", "early", "nan", "-inf", "inf"])
+async def test_what_makes_no_sense_leaves_it_to_livekit(
+    room: FakeRoom, succession: Succession, since: str
+) -> None:
+    other = join(room, 99.0)
+    other.attributes[SINCE] = since
+    assert not succession.standby
+    assert succession.successor
+
+
+async def test_it_is_said_once_and_again_when_the_connection_was_made_anew(
+    room: FakeRoom, succession: Succession
+) -> None:
+    for _ in range(2):
+        await succession.appear()
+    await succession.serve()
+    assert len(room.said("attributes")) == 1
+    room.emit("reconnected")
+    await succession.appear()
+    await succession.serve()
+    assert len(room.said("attributes")) == 3, "what was said before may be lost"

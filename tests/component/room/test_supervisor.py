@@ -88,6 +88,36 @@ async def test_only_wanted_microphones_are_subscribed(room: FakeRoom, serve: Ser
         assert [p.subscribed for p in (microphone, music, camera, other)] == [True, True, False, False]
 
 
+async def test_a_microphone_is_asked_for_before_the_tracks_are_published(
+    room: FakeRoom, serve: Serve
+) -> None:
+    room.join(ana())
+    room.join(ben())
+    room.publish("ana", "TR_mic")
+    async with serve():
+        await room.until(attached(room, ("ana", "fr")))
+    kinds = [entry[0] for entry in room.log]
+    assert kinds.index("subscribe") < kinds.index("publish") < kinds.index("attach")
+
+
+async def test_who_is_refused_a_session_is_not_listened_to(room: FakeRoom, serve: Serve) -> None:
+    room.join(ana())
+    room.join(ben())
+    room.publish("ana", "TR_mic")
+    room.publish("ben", "TR_ben")
+    room.join(FakeParticipant("dan", {"parley.speaks": "de", "parley.hears": "de"}))
+    async with serve(policy(sessions=2)):
+        await room.until(lambda: "session.refused" in " ".join(text["text"] for text in room.texts))
+        await asyncio.sleep(0.05)
+        wanted = {speaker for speaker, _ in room.said("attach")}
+        subscribed = [p.sid for who in ("ana", "ben") for p in _publications(room, who) if p.subscribed]
+    assert len(subscribed) == len(wanted & {"ana", "ben"}) < 2
+
+
+def _publications(room: FakeRoom, identity: str) -> list[Any]:
+    return list(room.remote_participants[identity].track_publications.values())
+
+
 async def test_a_change_of_language_starts_the_new_and_ends_the_old(room: FakeRoom, serve: Serve) -> None:
     room.join(ana())
     room.join(ben())

@@ -47,6 +47,7 @@ EVERY = {
     "PARLEY_HTTP_PORT": ("0", "http_port", 0),
     "PARLEY_AGENTS": ("my_agents, more/agents.py", "agents", ("my_agents", "more/agents.py")),
     "PARLEY_DRAIN_S": ("12.5", "drain_s", 12.5),
+    "PARLEY_STATE_DIR": ("/var/lib/parley", "state_dir", "/var/lib/parley"),
     "PARLEY_LOG_LEVEL": ("debug", "log_level", "debug"),
     "PARLEY_LOG_FORMAT": ("json", "log_format", "json"),
     "PARLEY_TRANSLATION__MODEL": ("m", "translation.model", "m"),

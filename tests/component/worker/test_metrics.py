@@ -26,6 +26,7 @@ PROMISED = {
     "parley_connect_seconds": ("histogram", {"kind"}),
     "parley_queue_seconds": ("gauge", {"where"}),
     "parley_exports_total": ("counter", {"to", "outcome"}),
+    "parley_state_failures_total": ("counter", set()),
 }
 """Every series that users and operators rely on, with its type and labels."""
 

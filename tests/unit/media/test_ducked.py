@@ -193,3 +193,42 @@ def test_after_it_rested_the_original_begins_with_what_comes_next() -> None:
     playout.hear(second, lambda: 9.0, speaking=True)
     (frame,) = playout.due(9.0 + START_S)
     assert frame[-2:] == second[-2:]
+
+
+def test_what_is_said_while_the_track_is_woken_is_heard_and_soon_in_time() -> None:
+    frames, playout, out = cut(tone(170, 9000, 60)), DuckedPlayout(DB), bytearray()
+    waited = []
+    for tick, frame in enumerate(frames):
+        at = tick * FRAME_S
+        playout.hear(frame, lambda: 0.08, speaking=True)
+        out += b"".join(playout.due(at))
+        waited.append(playout.original.waiting_s)
+    heard = np.frombuffer(bytes(out), np.int16)
+    assert playout.original.take_dropped_s() == 0.0, "nothing is late"
+    assert max(waited) <= 0.08 + FRAME_S
+    assert max(waited[25:]) <= FRAME_S, "after half a second it is in time"
+    assert abs(np.diff(heard.astype(int))).max() < 2 * 9000 * 2 * np.pi * 170 / RATE_HZ, "without a click"
+
+
+def test_the_onset_that_came_while_the_track_was_woken_is_heard_first() -> None:
+    onset = [np.full(FRAME_SAMPLES, 3000, np.int16).tobytes()] * 4
+    frames, playout, out = [*onset, *cut(tone(170, 9000, 40))], DuckedPlayout(DB), bytearray()
+    for tick, frame in enumerate(frames):
+        playout.hear(frame, lambda: 0.08, speaking=True)
+        out += b"".join(playout.due(tick * FRAME_S))
+    heard = np.frombuffer(bytes(out), np.int16)
+    assert np.count_nonzero(heard[: 4 * FRAME_SAMPLES] == 3000) > 2 * FRAME_SAMPLES
+
+
+def test_what_comes_late_in_the_middle_is_not_caught_up_with() -> None:
+    frames, original = cut(tone(170, 9000, 12)), Original()
+    original.wake()
+    original.push(frames[0])
+    original.take()
+    original.settle()
+    for frame in frames[1:6]:
+        original.push(frame)
+    original.take()
+    original.settle()
+    assert original.waiting_s <= FRAME_S
+    assert original.take_dropped_s() == pytest.approx(3 * FRAME_S)

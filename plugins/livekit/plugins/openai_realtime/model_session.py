@@ -1,7 +1,8 @@
 """One run of the translation model for LiveKit's `TranslationSession`: frames in, frames and transcripts out.
 
-One task owns everything: it opens a session, feeds it and reads it (a TaskGroup of two), rotates it before it
-expires, and tries again with back-off when it fails. `push_audio` and the rest only touch bounded buffers.
+One task owns everything: it opens a session, feeds it and reads it, opens another before it expires,
+which it feeds from then on (the first one's tail comes out before anything of the second), and tries
+again with back-off when it fails. `push_audio` and the rest only touch bounded buffers.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NoReturn
 
 import aiohttp
@@ -28,6 +30,7 @@ from .errors import ConnectionLost, RealtimeError, RequestRejected, first_of
 from .log import logger
 from .options import ConnectOptions, TranslationOptions
 from .pause import pause
+from .quiet import rms
 from .segments import Segment
 from .translation import TranslationProtocol
 
@@ -39,6 +42,9 @@ _SEGMENT_IDLE_S = 1.0  # no delta for this long ends a transcript segment
 _STABLE_S = 10.0  # a session that lived this long gives a full budget of retries back
 _BACKOFF_MAX_S = 30.0
 _ROTATE_BEFORE_S = 60.0  # before expires_at; at most a tenth of the session's life
+_LATEST_S = 5.0  # before expires_at: a session that could not be replaced is ended in time for its tail
+_PART_S = 2.0  # how long a pause is waited for when another session is open
+_QUIET_RMS = 300.0  # of int16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +79,18 @@ def rotate_in_s(expires_at: int, unix_now: float) -> float | None:
     return left_s - min(_ROTATE_BEFORE_S, left_s * 0.1) if left_s > 0 else None
 
 
+class _Leg:
+    """One session of several that follow each other."""
+
+    def __init__(self, language: str, opened: asyncio.Future[Connection]) -> None:
+        self.language = language
+        self.opened = opened
+        self.over = asyncio.Event()
+        """All that it said has been taken."""
+        self.replaced = False
+        self.task: asyncio.Task[None]
+
+
 class TranslationModelSession(beta.TranslationModelSession[NoReturn]):
     """Audio in with `push_audio`, translated audio out of `audio_stream`, the rest as events.
 
@@ -97,6 +115,8 @@ class TranslationModelSession(beta.TranslationModelSession[NoReturn]):
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._stopping = False
         self._wake = asyncio.Event()
+        self._silence_left_s = 0.0
+        self._quiet = True
         self._opened_at: float | None = None
         self._loop = asyncio.get_running_loop()
         # session() is synchronous, so the task cannot live in a TaskGroup: this object owns it
@@ -208,46 +228,113 @@ class TranslationModelSession(beta.TranslationModelSession[NoReturn]):
                 return
 
     async def _run_session(self) -> None:
-        """One session, until it is rotated or stopped. Raises what ended it early."""
-        self._asked = self._language
-        protocol = TranslationProtocol(replace(self._settings.translation, language=self._language))
-        async with connect(protocol, self._settings.connect, http=self._settings.http()) as connection:
-            self._opened_at = connection.opened_at
-            try:
-                async with asyncio.TaskGroup() as tasks:
-                    sender = tasks.create_task(self._send(connection))
-                    await self._receive(connection)
-                    if not sender.done() and not connection.closing:
-                        raise ConnectionLost(reason="the server closed the session")
-            except BaseExceptionGroup as group:
-                raise first_of(group) from group
+        """Sessions that replace each other without a gap, until stopped. Raises what ended one early."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                await self._feed_sessions(tasks)
+        except BaseExceptionGroup as group:
+            raise first_of(group) from group
 
-    async def _send(self, connection: Connection) -> None:
-        """Audio as it comes, silence after it, language changes; then ``session.close`` and all that is
-        owed.
+    async def _feed_sessions(self, tasks: asyncio.TaskGroup) -> None:
+        """Feeds the newest session that is open; then ``session.close`` and all that is owed."""
+        leg = self._open(tasks, None)
+        connection = await leg.opened
+        self._opened_at, failures = connection.opened_at, 0
+        replace_at, latest = self._times(connection)
+        while not await self._send(connection, replace_at):
+            following = self._open(tasks, leg)
+            stopped = await self._send(connection, latest, partial(self._may_part, following))
+            if stopped or not following.opened.done():
+                following.task.cancel()
+                break
+            if (error := following.opened.exception()) is not None:
+                assert isinstance(error, RealtimeError)
+                failures += 1
+                self._report(error, recoverable=True)
+                interval_s = self._settings.retry.retry_interval
+                wait_s = backoff_s(failures, interval_s, error.retry_after_s, random.random())
+                replace_at = self._loop.time() + wait_s
+                if latest is not None and replace_at >= latest:
+                    break
+                continue
+            leg.replaced = True
+            tasks.create_task(connection.aclose(self._settings.drain_timeout_s))
+            leg, connection = following, following.opened.result()
+            self._opened_at, self._asked, failures = connection.opened_at, leg.language, 0
+            replace_at, latest = self._times(connection)
+        await connection.aclose(self._settings.drain_timeout_s)
+
+    def _times(self, connection: Connection) -> tuple[float | None, float | None]:
+        """When a session should be replaced, and when it must end even if no other one is open."""
+        now, unix_now = self._loop.time(), time.time()
+        rotate_s = rotate_in_s(connection.expires_at, unix_now)
+        if rotate_s is None:
+            return None, None
+        return now + rotate_s, now + max(rotate_s, connection.expires_at - unix_now - _LATEST_S)
+
+    def _open(self, tasks: asyncio.TaskGroup, before: _Leg | None) -> _Leg:
+        if before is None:
+            self._asked = self._language
+        leg = _Leg(self._language, self._loop.create_future())
+        leg.task = tasks.create_task(self._live(leg, before))
+        return leg
+
+    async def _live(self, leg: _Leg, before: _Leg | None) -> None:
+        """One session: its events follow all of those of the one before it."""
+        protocol = TranslationProtocol(replace(self._settings.translation, language=leg.language))
+        try:
+            async with connect(protocol, self._settings.connect, http=self._settings.http()) as connection:
+                leg.opened.set_result(connection)
+                self._wake.set()
+                if before is not None:
+                    await before.over.wait()
+                await self._receive(connection)
+                if not connection.closing:
+                    raise ConnectionLost(reason="the server closed the session")
+        except RealtimeError as error:
+            if not leg.opened.done():
+                leg.opened.set_exception(error)
+                self._wake.set()
+            elif leg.replaced:
+                self._report(error, recoverable=True)
+            else:
+                raise
+        finally:
+            leg.over.set()
+
+    def _may_part(self, leg: _Leg) -> bool:
+        """Whether what comes may go to the session that replaces this one: in a pause, if one comes soon."""
+        if not leg.opened.done() or leg.opened.exception() is not None:
+            return leg.opened.done()
+        return self._quiet or self._loop.time() >= leg.opened.result().opened_at + _PART_S
+
+    async def _send(
+        self, connection: Connection, until: float | None, over: Callable[[], bool] = lambda: False
+    ) -> bool:
+        """Audio as it comes, silence after it, language changes: until then, or until it is `over`.
+
+        Returns whether there is nothing more to send.
         """
-        rotate_s = rotate_in_s(connection.expires_at, time.time())
-        deadline = self._loop.time() + rotate_s if rotate_s is not None else None
-        silence_left_s = 0.0
-        while deadline is None or self._loop.time() < deadline:
+        while (until is None or self._loop.time() < until) and not over():
             if self._language != self._asked:
                 self._asked = self._language
                 await connection.update(language=self._language)
             block = self._input.pop()
             if block is not None:
-                silence_left_s = _SILENCE_MAX_S
+                self._silence_left_s = _SILENCE_MAX_S
             elif self._stopping:
                 if self._input.buffered_s > 0:
                     await connection.append(self._input.pop_padded())
-                break
-            elif not await self._woken(deadline, silence_left_s):
+                return True
+            elif not await self._woken(until, self._silence_left_s):
                 if self._input.buffered_s > 0:
-                    silence_left_s = _SILENCE_MAX_S
+                    self._silence_left_s = _SILENCE_MAX_S
                 block = self._input.pop_padded()
-                silence_left_s -= APPEND_MS / 1000
+                self._silence_left_s -= APPEND_MS / 1000
             if block is not None:
+                self._quiet = rms(block) < _QUIET_RMS
                 await connection.append(block)
-        await connection.aclose(self._settings.drain_timeout_s)
+        return False
 
     async def _woken(self, deadline: float | None, silence_left_s: float) -> bool:
         """Wait for something to do; False if it is time to send silence instead."""
