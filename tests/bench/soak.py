@@ -30,6 +30,7 @@ from bench.soak_meeting import Meeting, Outcome, hold
 from bench.soak_talk import WORD_S, Manners
 from parley import cli
 from parley.core.accounts import MOST_SESSIONS
+from parley.core.spoken import STRETCHES
 from parley.core.summary import MOST_EVENTS
 
 DAY = Manners(pool=12, languages=("en", "fr", "de"), pause_s=12.0, lecture_s=4500.0)
@@ -43,8 +44,9 @@ BOUNDS = {
     "items in Accounts._ended": MOST_SESSIONS,
     "items in Accounts._lines": _EACH,
     "items in _Person.languages": _EACH,
+    "items in Voiced._stretches": _EACH * STRETCHES,
 }
-"""What fills up once in a room's life."""
+"""What fills up once in the life of a room, or of a translation."""
 
 
 def arguments() -> argparse.Namespace:

@@ -7,7 +7,7 @@ _RUNS = 256
 _JITTER_S = 0.06
 """Frames this far from where they follow each other are of another time."""
 _ROUNDING = 1e-6
-_STRETCHES = 256
+STRETCHES = 256
 _JOINED_S = 0.25
 """Voice after less quiet than this goes on: the gap is between two words."""
 _WORD_S = 0.5
@@ -45,10 +45,10 @@ class Timeline:
 
 
 class Voiced:
-    """When there was voice: at most `_STRETCHES` stretches, the newest."""
+    """When there was voice: at most `STRETCHES` stretches, the newest."""
 
     def __init__(self) -> None:
-        self._stretches: deque[tuple[float, float]] = deque(maxlen=_STRETCHES)
+        self._stretches: deque[tuple[float, float]] = deque(maxlen=STRETCHES)
 
     def add(self, start_s: float, end_s: float) -> None:
         """There was voice from here to there."""
