@@ -16,7 +16,7 @@ from .venue import Venue
 FR = track_name("ann", "fr")
 CUT_S = 8.0
 LAG_S = 4.0
-"""From a word to its translation's end at the ear, at most: what is on its way when the path is cut is lost."""
+"""From a word to its translation's end at the ear, at most: what is on its way then is lost, too."""
 
 
 @pytest.fixture(scope="module")
