@@ -7,27 +7,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-import srt
 import webvtt
 
 from livekit import api, rtc
 from parley.demo.people import Person
 
 from .counting import attended, gets, speech, track_name
+from .records import WITHIN_S, check_subtitles, files, rows
 from .running import eventually
 from .talking import rpc
 from .venue import Venue
-
-WITHIN_S = 0.3
-
-
-def _rows(directory: Path) -> list[dict[str, Any]]:
-    found = directory.glob("*.transcript.jsonl")
-    return [json.loads(row) for path in found for row in path.read_text(encoding="utf-8").splitlines()]
-
-
-def _files(directory: Path, ending: str) -> list[Path]:
-    return list(directory.glob(f"*.transcript{ending}"))
 
 
 async def _ask(person: Person, wish: dict[str, str]) -> tuple[dict[str, Any], bytes]:
@@ -74,10 +63,10 @@ async def test_what_was_said_is_kept_in_time_and_handed_out(venue: Venue, tmp_pa
             answer, body = await _ask(late, {"format": "vtt"})
             assert (answer["mime_type"], answer["bytes"]) == ("text/vtt", len(body))
             assert body.decode().count("word-") == 8
-        assert [row["type"] for row in _rows(out)] == ["room", *["line"] * 4], "it is there before the end"
+        assert [row["type"] for row in rows(out)] == ["room", *["line"] * 4], "it is there before the end"
         await venue.livekit.room.delete_room(api.DeleteRoomRequest(room=room))
-        await eventually(lambda: bool(_files(out, ".txt")), 30, "the transcript is written")
-    first, *lines, last = _rows(out)
+        await eventually(lambda: bool(files(out, ".txt")), 30, "the transcript is written")
+    first, *lines, last = rows(out)
     assert (first["type"], last["type"]) == ("room", "end")
     for kind in ("source", "translation"):
         own = [line for line in lines if line["kind"] == kind]
@@ -86,9 +75,9 @@ async def test_what_was_said_is_kept_in_time_and_handed_out(venue: Venue, tmp_pa
         for line, phrase in zip(own, (0, 4), strict=True):
             assert abs(line["start_s"] - offset_s - said.starts_s[phrase]) < WITHIN_S
             assert abs(line["end_s"] - offset_s - said.starts_s[phrase + 3] - 0.4) < WITHIN_S
-    (subtitles,) = _files(out, ".fr.srt")
-    assert [cue.index for cue in srt.parse(subtitles.read_text(encoding="utf-8"))]
-    (captions,) = _files(out, ".fr.vtt")
+    (subtitles,) = files(out, ".fr.srt")
+    (captions,) = files(out, ".fr.vtt")
+    assert check_subtitles(subtitles) == check_subtitles(captions)
     assert {caption.voice for caption in webvtt.read(str(captions)).captions} == {"ann"}
 
 

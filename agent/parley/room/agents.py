@@ -140,6 +140,12 @@ class RoomAgents:
         return {identity for running in self._running.values() for identity in running.want.hears}
 
     @property
+    def transcribed(self) -> set[str]:
+        """Identities of whom what they say is written down as part of a conversation."""
+        told = [r for r in self._running.values() if r.meter.transcribes and isinstance(r.agent, VoiceAgent)]
+        return {identity for running in told for identity in running.want.hears}
+
+    @property
     def tracks(self) -> list[tuple[TrackOutput, Wanted]]:
         """The published tracks, and whose they are."""
         return [(running.output, running.want) for running in self._running.values() if running.output.sid]

@@ -24,7 +24,7 @@ from parley.core.minutes import (
     shown_to,
     tongue_of,
 )
-from parley.core.model import OFF, Roster
+from parley.core.model import OFF, ORIGINAL, RECORD, Roster
 from parley.core.transcript import Segment
 from parley.export.notes import NotesPolicy
 from parley.export.redaction import Hook, Redaction
@@ -52,6 +52,8 @@ class MinutesPolicy:
 
     kept: bool = False
     """Whether anything is, beyond the last lines: something is exported, or somebody may ask."""
+    own_words: bool = False
+    """Whether everybody's own words are kept, also where nobody reads them."""
     bounds: MinutesBounds = field(default_factory=MinutesBounds)
     late: LatePolicy = field(default_factory=LatePolicy)
     redact: Hook | None = None
@@ -101,6 +103,11 @@ class RoomMinutes:
         self.tongues: list[str] = []
         """Languages of those who are or were there, in which notes can be written."""
         self._full = False
+
+    @property
+    def readers(self) -> dict[str, str]:
+        """The record itself, and what it reads, where it is to have what nobody else does."""
+        return {RECORD: ORIGINAL} if self._policy.own_words else {}
 
     @property
     def now_s(self) -> float:

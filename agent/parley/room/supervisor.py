@@ -12,6 +12,7 @@ import aiohttp
 from livekit import rtc
 from parley.access import Access
 from parley.core.model import BridgeKey, BridgeSpec
+from parley.core.own_words import for_record
 from parley.core.planning import desired
 from parley.core.preferences import Rejection
 from parley.core.routing import routes
@@ -285,8 +286,10 @@ class RoomSupervisor:
             await self._takeover.succeed(participants)
 
     def _wanted(self) -> dict[BridgeKey, BridgeSpec]:
-        readers = self._agents.readers if self._agents is not None else {}
+        agents = self._agents
+        readers = self._minutes.readers | (agents.readers if agents is not None else {})
         found = routes(self._people.roster, readers, self._affords)
+        found = for_record(found, agents.transcribed if agents is not None else ())
         return self._takeover.held(desired(found, self._translations.writer))
 
     def _affords(self, reader: str) -> bool:
