@@ -26,11 +26,9 @@ from parley.core.transcript import Segment
 from parley.ports import AudioOut, Listening
 
 from .ear import KIND, Ear, Heard
-from .health import STABLE_S, Health, pass_on_cancellation, realtime, reason_of
+from .relay import Relay
 from .surroundings import Surroundings
 
-TICK_S = 0.1
-"""How often time is looked at while an utterance lives, or a handover is under way."""
 MISSING_S = 0.3
 """A microphone that delivers nothing for this long within a phrase counts as silent."""
 
@@ -66,7 +64,7 @@ class CaptionsPolicy:
     """For a bridge alone; the breaker spares an API that is failing for all."""
 
 
-class CaptionsBridge:
+class CaptionsBridge(Relay[Ear]):
     """`hear` feeds it, `run` works until `finish` was called and all that was said is written down."""
 
     def __init__(
@@ -77,27 +75,15 @@ class CaptionsBridge:
         listen: Listen,
         hints: Hints,
     ) -> None:
-        self.spec = spec
+        super().__init__(KIND, spec, policy, policy.utterances.kept_s, "captions go on", around)
         self.audio: AudioOut | None = None
         self.lag_s = 0.0
-        self.usd = 0.0
         self._policy = policy
-        self._around = around
         self._listen = listen
         self._hints = hints
         self._words = Transcriber(policy.utterances, prefix=f"s-{random.randrange(1 << 32):08x}-")
-        buffer_s = policy.utterances.kept_s
-        self._health = Health(KIND, spec.key, policy.retry, buffer_s, "captions go on", around)
-        self._wake = asyncio.Event()
-        self._ears: list[Ear] = []
-        """Those that were fed and may still owe words, oldest first; the last gets what is said now."""
-        self._next: Ear | None = None
-        self._next_at = 0.0
-        self._refusals = 0
         self._speaking = False
         self._heard_at = 0.0
-        self._quiet_since = 0.0
-        self._finishing = False
 
     @property
     def live(self) -> bool:
@@ -108,11 +94,6 @@ class CaptionsBridge:
     def speaking(self) -> bool:
         """Whether the speaker is in the middle of a phrase."""
         return self._speaking
-
-    @property
-    def failing(self) -> bool:
-        """Whether the room was told that the session failed, and not yet that it works again."""
-        return self._health.failing
 
     @property
     def waiting_s(self) -> float:
@@ -141,71 +122,43 @@ class CaptionsBridge:
             self._words.end()
             self._wake_all()
 
-    async def run(self) -> None:
-        """Works until finished. Cancelling it closes the session at once: words are lost."""
-        while True:
-            if not self._words.waiting_s:
-                if self._finishing:
-                    break
-                self._wake.clear()
-                await self._wake.wait()
-                continue
-            lost: RealtimeError | None = None
-            try:
-                await self._serve()
-            except* RealtimeError as group:
-                lost = realtime(group)
-            if lost is not None:
-                pass_on_cancellation()
-                await self._failed(lost)
-        self._health.dropped(self._words.dropped_s)
-
     # Sessions
 
-    async def _serve(self) -> None:
-        """Sessions that hand over to each other, until nobody speaks. Raises what ended one."""
-        buffer_s = self._policy.utterances.kept_s
-        async with (
-            self._around.access.stream(buffer_s, self._health.waits),
-            asyncio.TaskGroup() as group,
-        ):
-            ear: Ear | None = self._start(group)
-            self._quiet_since = monotonic()
-            while ear is not None:
-                await ear.until_open()
-                self._health.recovered(self._words.dropped_s)
-                ear.share = self._words.begin()
-                ear.account = self._around.account(lambda: self.spec)
-                self._ears.append(ear)
-                group.create_task(self._feed(ear), name="feed")
-                ear = await self._tend(ear, group)
-            # Waited for here: a failure inside the group's own exit leaves this task marked as cancelled.
-            while self._ears:
-                await asyncio.wait([ear.task for ear in self._ears if ear.task is not None])
+    @property
+    def _due(self) -> bool:
+        return self._words.waiting_s > 0
 
-    def _start(self, group: asyncio.TaskGroup) -> Ear:
+    @property
+    def _working(self) -> bool:
+        return self.live
+
+    @property
+    def _dropped_s(self) -> float:
+        return self._words.dropped_s
+
+    def _make(self) -> Ear:
         options = self._hints(self._policy.session, self.spec.key.speaker)
-        ear = Ear(options, self._take, self._wake_all, self._policy.answer_s)
-        ear.task = group.create_task(self._live(ear), name="transcription session")
-        return ear
+        return Ear(options, self._take, self._wake_all, self._policy.answer_s)
 
-    async def _live(self, ear: Ear) -> None:
-        around, buffer_s = self._around, self._policy.utterances.kept_s
-        opening = self._listen(ear.options)
-        try:
-            await ear.run(opening, around.access, around.metrics, buffer_s, self._health.waits)
-        except* RealtimeError as group:
+    def _opening(self, leg: Ear) -> AbstractAsyncContextManager[Listening]:
+        return self._listen(leg.options)
+
+    def _begin(self, leg: Ear) -> None:
+        self._health.recovered(self._words.dropped_s)
+        leg.share = self._words.begin()
+
+    def _ended(self, leg: Ear) -> None:
+        if leg.share is not None:
+            self._write(leg.share.lost())  # it owes nothing, unless it ended too early
+        super()._ended(leg)
+
+    def _cut_off(self) -> None:
+        for ear in self._legs:
             if ear.share is not None:
-                raise
-            ear.failure = realtime(group)  # it was open, and had not been fed yet
-        finally:
-            if ear.account is not None:
-                ear.account.close()
-        if ear.share is not None:
-            self._write(ear.share.lost())  # it owes nothing, unless it ended too early
-            self._ears.remove(ear)
-            if monotonic() - ear.opened_at >= STABLE_S:
-                self._health.stable()
+                self._write(ear.share.lost())
+
+    def _give_up(self, error: RealtimeError) -> None:
+        self._write(self._words.give_up(error))
 
     def _take(self, ear: Ear, event: Heard) -> None:
         if isinstance(event, ErrorReported):
@@ -225,6 +178,10 @@ class CaptionsBridge:
                 self._say("session.error", f"something that was said could not be written down: {line.error}")
 
     # Sending
+
+    async def _send(self, leg: Ear, group: asyncio.TaskGroup) -> Ear | None:
+        group.create_task(self._feed(leg), name="feed")
+        return await self._tend(leg, group)
 
     async def _feed(self, ear: Ear) -> None:
         """Sends a session its share, until another one has taken over or it retires; then closes it."""
@@ -257,14 +214,13 @@ class CaptionsBridge:
                 self._quiet_since = now
             if self._finishing or now - self._quiet_since >= self._policy.idle_s:
                 break
-            if (following := self._following(ear, now, group)) is not None:
+            if (following := self._prepared(ear, now, group)) is not None:
+                self._next = None
                 return following
             if now >= ear.ends_at - self._last_s(ear):
                 break
             await self._pause(self._look_again(ear, now))
-        if self._next is not None and self._next.task is not None:
-            self._next.task.cancel()
-        self._next = None
+        self._unprepare()
         ear.retiring = True
         ear.wake.set()
         return None
@@ -281,66 +237,14 @@ class CaptionsBridge:
         self.usd += metrics.sent(KIND, self._policy.session.model, seconds(len(pcm)))
         metrics.ingress.observe(max(0.0, monotonic() - self._heard_at) + self._words.waiting_s)
 
-    def _following(self, ear: Ear, now: float, group: asyncio.TaskGroup) -> Ear | None:
-        """The session that takes over now, if it is time for that; it is opened before."""
-        following = self._next
-        if following is not None and following.failure is not None:
-            self._around.metrics.session_failed(KIND, reason_of(following.failure))
-            self._refusals += 1
-            retry = self._policy.retry
-            self._next_at = now + retry.delay_s(self._refusals, retryable=True, jitter=random.random())
-            following = self._next = None
-        if following is None:
-            if now >= max(self._due_at(ear), self._next_at):
-                self._next = self._start(group)
-            return None
-        if not following.open:
-            return None
-        self._refusals, self._next = 0, None
-        return following
-
-    def _due_at(self, ear: Ear) -> float:
-        life_s = ear.ends_at - ear.opened_at
+    def _ahead_s(self, life_s: float) -> float:
         utterance_s = self._policy.utterances.most_s + self._policy.answer_s
-        rotate_s = max(min(self._policy.rotate_s, life_s / 4), min(utterance_s, life_s / 2))
-        return min(ear.replace_at, ear.ends_at - rotate_s)
-
-    def _last_s(self, ear: Ear) -> float:
-        return min(self._policy.last_s, (ear.ends_at - ear.opened_at) / 20)
-
-    def _look_again(self, ear: Ear, now: float) -> float:
-        if self.live or self._next is not None:
-            return TICK_S
-        return min(self._quiet_since + self._policy.idle_s, max(self._due_at(ear), self._next_at)) - now
+        return max(super()._ahead_s(life_s), min(utterance_s, life_s / 2))
 
     def _wake_all(self) -> None:
         self._wake.set()
-        for ear in self._ears:
+        for ear in self._legs:
             ear.wake.set()
-
-    async def _pause(self, most_s: float) -> None:
-        self._wake.clear()
-        try:
-            async with asyncio.timeout(max(0.01, most_s)):
-                await self._wake.wait()
-        except TimeoutError:
-            pass  # the time is up: that is what was waited for
-
-    # Failing
-
-    async def _failed(self, error: RealtimeError) -> None:
-        """Records a lost or refused session and waits until it may be tried again."""
-        if any(monotonic() - ear.opened_at >= STABLE_S for ear in self._ears):
-            self._health.stable()
-        if self._ears:
-            self._around.access.lost()
-        for ear in self._ears:
-            if ear.share is not None:
-                self._write(ear.share.lost())
-        self._ears.clear()
-        self._next = None
-        if await self._health.failed(error, self._words.dropped_s, lambda: self._finishing):
-            self._write(self._words.give_up(error))
 
     def _say(self, event: str, detail: str) -> None:
         key = self.spec.key

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Callable
 from time import monotonic
 
-from livekit.plugins.openai_realtime.errors import ConnectionLost, RealtimeError
+from livekit.plugins.openai_realtime.errors import ConnectionLost
 from livekit.plugins.openai_realtime.events import ErrorReported, TranscriptionEvent
 from livekit.plugins.openai_realtime.options import TranscriptionOptions
 from livekit.plugins.openai_realtime.transcriber import Leg as Share
-from livekit.plugins.openai_realtime.transcription import COMMIT_EMPTY
+from livekit.plugins.openai_realtime.transcription import refuses_commit
 from parley.ports import Listening
 
 from .health import SessionStalled
@@ -19,10 +19,6 @@ WATCH_S = 0.25
 """How often a session is looked at for a stall."""
 
 Heard = TranscriptionEvent | ErrorReported
-
-
-def _refuses_a_commit(error: RealtimeError) -> bool:
-    return error.code != COMMIT_EMPTY and "commit" in (error.event_id or "")
 
 
 class Ear(Leg[Listening]):
@@ -83,8 +79,7 @@ class Ear(Leg[Listening]):
         """Returns when it was closed and owes nothing."""
         async for event in session:
             self._take(self, event)
-            if isinstance(event, ErrorReported) and _refuses_a_commit(event.error):
-                # What was to be committed is still in the server's buffer, before all that follows.
+            if isinstance(event, ErrorReported) and refuses_commit(event.error):
                 raise ConnectionLost(reason=f"an utterance was refused: {event.error}")
             if self._closing and not self._owes:
                 return

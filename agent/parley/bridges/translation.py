@@ -8,8 +8,8 @@ hear ──▶ Feed ──take──▶ Leg ──append──▶ session     (a
 
 import asyncio
 import random
-from collections import deque
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -23,15 +23,13 @@ from parley.core.retry import RetryPolicy
 from parley.core.seam import WINDOW_S, Seam
 from parley.core.stall import StallPolicy
 from parley.media.level import levels
-from parley.ports import AudioOut, Dial
+from parley.ports import AudioOut, Dial, Session
 
-from .health import STABLE_S, Health, pass_on_cancellation, realtime, reason_of
+from .health import STABLE_S
+from .relay import Relay
 from .surroundings import Surroundings
 from .translating import KIND, Translating
 from .voice import Voice
-
-TICK_S = 0.1
-"""How often time is looked at while a phrase or its tail lives, or a handover is under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +54,7 @@ class BridgePolicy:
     stall: StallPolicy = field(default_factory=StallPolicy)
 
 
-class TranslationBridge:
+class TranslationBridge(Relay[Translating]):
     """`hear` feeds it, `run` works until `finish` was called and everything said has come out."""
 
     def __init__(
@@ -67,25 +65,12 @@ class TranslationBridge:
         dial: Dial,
         audio: AudioOut | None,
     ) -> None:
-        self.spec = spec
+        super().__init__(KIND, spec, policy, policy.feed.buffer_s, "translation goes on", around)
         self._policy = policy
-        self._around = around
         self._dial = dial
         self._feed = Feed(policy.feed)
-        self._wake = asyncio.Event()
-        self._finishing = False
-        self._legs: deque[Translating] = deque()
-        """Those that were fed, oldest first: the first is heard, the last is fed."""
-        self._next: Translating | None = None
-        self._next_at = 0.0
         self._seam: Seam | None = None
         self._parted = False
-        self._quiet_since = 0.0
-        self._refusals = 0
-        buffer_s = policy.feed.buffer_s
-        self._health = Health(KIND, spec.key, policy.retry, buffer_s, "translation goes on", around)
-        self.usd = 0.0
-        """What its sessions cost so far, at list prices."""
         self._voice = Voice(
             spec.key,
             around.text,
@@ -114,11 +99,6 @@ class TranslationBridge:
     def speaking(self) -> bool:
         """Whether the speaker is in the middle of a phrase."""
         return self._feed.speaking
-
-    @property
-    def failing(self) -> bool:
-        """Whether the room was told that the session failed, and not yet that it works again."""
-        return self._health.failing
 
     @property
     def waiting_s(self) -> float:
@@ -157,51 +137,27 @@ class TranslationBridge:
             self._wake.set()
 
     async def run(self) -> None:
-        """Works until finished. Cancelling it closes the session at once: its tail is lost."""
-        while True:
-            if not self._feed.waiting_s or (not self._feed.live and not self._finishing):
-                if self._finishing:
-                    break
-                self._wake.clear()
-                await self._wake.wait()
-                continue
-            lost: RealtimeError | None = None
-            try:
-                await self._serve()
-            except* RealtimeError as group:
-                lost = realtime(group)
-            if lost is not None:
-                pass_on_cancellation()
-                await self._failed(lost)
-        self._health.dropped(self._feed.dropped_s)
+        """See Relay; returns when all of it was played."""
+        await super().run()
         if self.audio is not None:
             self.audio.release()
             await self.audio.played()
 
     # Sessions
 
-    async def _serve(self) -> None:
-        """Sessions that hand over to each other, until there is nothing to send. Raises what ended one."""
-        async with (
-            self._around.access.stream(self._policy.feed.buffer_s, self._health.waits),
-            asyncio.TaskGroup() as group,
-        ):
-            leg: Translating | None = self._start(group)
-            self._quiet_since = monotonic()
-            while leg is not None:
-                await leg.until_open()
-                if not self._legs:
-                    self._feed.forget(monotonic())
-                    self._health.recovered(self._feed.dropped_s)
-                leg.ledger = self._feed.begin_session()
-                leg.account = self._around.account(lambda: self.spec)
-                self._legs.append(leg)
-                leg = await self._send(leg, group)
-            # Waited for here: a failure inside the group's own exit leaves this task marked as cancelled.
-            while self._legs:
-                await asyncio.wait([leg.task for leg in self._legs if leg.task is not None])
+    @property
+    def _due(self) -> bool:
+        return self._feed.waiting_s > 0 and (self._feed.live or self._finishing)
 
-    def _start(self, group: asyncio.TaskGroup) -> Translating:
+    @property
+    def _working(self) -> bool:
+        return self._feed.live
+
+    @property
+    def _dropped_s(self) -> float:
+        return self._feed.dropped_s
+
+    def _make(self) -> Translating:
         policy = self._policy
         options = TranslationOptions(
             model=policy.model,
@@ -209,24 +165,16 @@ class TranslationBridge:
             transcription_model=policy.transcription_model if self.spec.source_readers else None,
             noise_reduction=policy.noise_reduction,  # type: ignore[arg-type]
         )
-        leg = Translating(options, self._take, self._wake.set, policy.close_s, policy.stall)
-        leg.task = group.create_task(self._live(leg), name="translation session")
-        return leg
+        return Translating(options, self._take, self._wake.set, policy.close_s, policy.stall)
 
-    async def _live(self, leg: Translating) -> None:
-        around = self._around
-        try:
-            opening, buffer_s = self._dial(leg.options), self._policy.feed.buffer_s
-            await leg.run(opening, around.access, around.metrics, buffer_s, self._health.waits)
-        except* RealtimeError as group:
-            if leg.ledger is not None:
-                raise
-            leg.failure = realtime(group)  # it was open, and had not been fed yet
-        finally:
-            if leg.account is not None:
-                leg.account.close()
-        if leg.ledger is not None:
-            self._ended(leg)
+    def _opening(self, leg: Translating) -> AbstractAsyncContextManager[Session]:
+        return self._dial(leg.options)
+
+    def _begin(self, leg: Translating) -> None:
+        if not self._legs:
+            self._feed.forget(monotonic())
+            self._health.recovered(self._feed.dropped_s)
+        leg.ledger = self._feed.begin_session()
 
     def _take(self, leg: Translating, event: TranslationEvent) -> None:
         """What a session says is heard when all of the session before it was."""
@@ -243,9 +191,7 @@ class TranslationBridge:
         """All of it was said: the next one may be heard."""
         if leg.ledger is not None:
             self._feed.end_session(leg.ledger)
-        self._legs.remove(leg)
-        if monotonic() - leg.opened_at >= STABLE_S:
-            self._health.stable()
+        super()._ended(leg)
         if not self._legs:
             self._voice.phrase_over(self._feed)
             return
@@ -283,37 +229,27 @@ class TranslationBridge:
             if not self._rotate(leg, now, group):
                 break
             await self._pause(self._look_again(leg, now))
-        following, self._next = self._next, None
-        if not self._parted and following is not None and following.task is not None:
-            following.task.cancel()
-        parted, self._parted, self._seam = self._parted, False, None
+        following, parted = self._next, self._parted
+        if parted:
+            self._next = None
+        else:
+            self._unprepare()
+        self._parted, self._seam = False, None
         await leg.close()
         return following if parted else None
 
     def _rotate(self, leg: Translating, now: float, group: asyncio.TaskGroup) -> bool:
         """Prepares the handover to the next session; returns whether this one may go on."""
-        policy = self._policy
         left = leg.ends_at - now
-        following = self._next
-        if following is not None and following.failure is not None:
-            self._around.metrics.session_failed(KIND, reason_of(following.failure))
-            self._refusals += 1
-            wait = policy.retry.delay_s(self._refusals, retryable=True, jitter=random.random())
-            self._next_at = now + wait
-            following = self._next = None
-        if following is None:
-            if now >= self._due_at(leg) and now >= self._next_at:
-                self._next = self._start(group)
-        elif following.open:
-            self._refusals = 0
-            if not self._feed.live:
-                self._part(between_words=True)
-            elif self._seam is None:
-                self._seam = Seam(now, min(policy.seam_s, max(0.0, left - self._last_s(leg))))
-            elif self._seam.over(now):
-                self._part(between_words=False)
-            return True
-        return left >= self._last_s(leg)
+        if self._prepared(leg, now, group) is None:
+            return left >= self._last_s(leg)
+        if not self._feed.live:
+            self._part(between_words=True)
+        elif self._seam is None:
+            self._seam = Seam(now, min(self._policy.seam_s, max(0.0, left - self._last_s(leg))))
+        elif self._seam.over(now):
+            self._part(between_words=False)
+        return True
 
     def _part(self, *, between_words: bool) -> None:
         """What was heard so far is for this session, what comes now for the next.
@@ -326,32 +262,12 @@ class TranslationBridge:
         self._seam = None
         self._wake.set()
 
-    def _due_at(self, leg: Translating) -> float:
-        life_s = leg.ends_at - leg.opened_at
-        return min(leg.replace_at, leg.ends_at - min(self._policy.rotate_s, life_s / 4))
-
-    def _last_s(self, leg: Translating) -> float:
-        return min(self._policy.last_s, (leg.ends_at - leg.opened_at) / 20)
-
     def _distrust(self, leg: Translating) -> None:
         """A session that reports a fault of its server is replaced while it still works, if it is not new."""
         now = monotonic()
         if now - leg.opened_at >= STABLE_S:
             leg.replace_at = now
             self._wake.set()
-
-    def _look_again(self, leg: Translating, now: float) -> float:
-        if self._feed.live or self._next is not None:
-            return TICK_S
-        return min(self._quiet_since + self._policy.idle_s, max(self._due_at(leg), self._next_at)) - now
-
-    async def _pause(self, most_s: float) -> None:
-        self._wake.clear()
-        try:
-            async with asyncio.timeout(max(0.01, most_s)):
-                await self._wake.wait()
-        except TimeoutError:
-            pass  # the time is up: that is what was waited for
 
     async def _keep_transcribing(self, leg: Translating) -> None:
         wanted = bool(self.spec.source_readers)
@@ -360,15 +276,10 @@ class TranslationBridge:
 
     # Failing
 
-    async def _failed(self, error: RealtimeError) -> None:
-        """Records a lost or refused session and waits until it may be tried again."""
-        if any(monotonic() - leg.opened_at >= STABLE_S for leg in self._legs):
-            self._health.stable()
-        if self._legs:
-            self._around.access.lost()
-        self._legs.clear()
-        self._next = self._seam = None
+    def _cut_off(self) -> None:
+        self._seam = None
         self._parted = False
         self._feed.cut_off()
-        if await self._health.failed(error, self._feed.dropped_s, lambda: self._finishing):
-            self._feed.give_up()
+
+    def _give_up(self, error: RealtimeError) -> None:
+        self._feed.give_up()

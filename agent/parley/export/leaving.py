@@ -1,9 +1,7 @@
 """What a room leaves behind: its summary goes where the settings say, within a bound, whatever happens."""
 
 import asyncio
-import json
 import logging
-import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -18,7 +16,8 @@ from parley.metrics import Metrics
 from parley.ports import Notices
 
 from .files import file_name, write
-from .webhook import WebhookPolicy, post
+from .formats import dumped, iso
+from .webhook import WebhookPolicy, send
 
 logger = logging.getLogger("parley.export")
 
@@ -66,19 +65,19 @@ class Leaving:
         ended_at = datetime.now(UTC)
         told = {
             "parley": self._version,
-            "began_at": _iso(ended_at - timedelta(seconds=summary["duration_s"])),
-            "ended_at": _iso(ended_at),
+            "began_at": iso(ended_at - timedelta(seconds=summary["duration_s"])),
+            "ended_at": iso(ended_at),
             **summary,
         }
         async with asyncio.TaskGroup() as group:
             if self._policy.directory is not None:
                 group.create_task(self._write(self._policy.directory, told, ended_at), name="summary file")
             if self._policy.webhook is not None:
-                group.create_task(self._post(self._policy.webhook, told, ended_at), name="summary webhook")
+                group.create_task(self._post(self._policy.webhook, told), name="summary webhook")
 
     async def _write(self, directory: Path, told: dict[str, Any], ended_at: datetime) -> None:
         name = file_name(told["room"], ended_at)
-        body = _json(told, indent=1)
+        body = dumped(told, indent=1)
         try:
             async with asyncio.timeout(WRITE_S):
                 path = await asyncio.to_thread(partial(write, directory, name, body.encode()))
@@ -90,11 +89,10 @@ class Leaving:
             self._metrics.exported("directory", done=True)
             logger.info("the room's summary was written", extra={"detail": str(path)})
 
-    async def _post(self, webhook: WebhookPolicy, told: dict[str, Any], ended_at: datetime) -> None:
-        body = _json({"type": "room.summary", "timestamp": _iso(ended_at), "data": told})
+    async def _post(self, webhook: WebhookPolicy, told: dict[str, Any]) -> None:
         began = monotonic()
         try:
-            tries = await post(self._http, webhook, f"msg_{secrets.token_hex(12)}", body)
+            tries = await send(self._http, webhook, "room.summary", told)
         except WebhookError as e:
             self._failed("webhook", str(e))
         else:
@@ -106,13 +104,3 @@ class Leaving:
         self._metrics.exported(to, done=False)
         logger.error("the room's summary was lost on its way to its %s: %s", to, why)
         self._notices.say("export.failed", speaker=None, language=None, detail=f"summary, to its {to}: {why}")
-
-
-def _iso(at: datetime) -> str:
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _json(value: Any, indent: int | None = None) -> str:
-    """JSON that UTF-8 can write, whatever people are called."""
-    text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
-    return text.encode("utf-8", "replace").decode()

@@ -7,7 +7,6 @@ forget ─▶ (removed from the file)                         └─▶ webhook,
 import asyncio
 import json
 import logging
-import secrets
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -27,7 +26,7 @@ from parley.ports import Notices
 from .files import append, delete_older, sift, stem, write
 from .formats import FORMAT, Format, as_json, dumped, iso, opening, to_jsonl, to_srt, to_txt, to_vtt
 from .notes import Written
-from .webhook import WebhookPolicy, post
+from .webhook import WebhookPolicy, send
 
 logger = logging.getLogger("parley.export")
 
@@ -250,12 +249,6 @@ class Transcripts:
         logger.error("the room's transcript is not whole at its %s: %s", to, why)
         detail = f"transcript, to its {to}: {why}"
         self._notices.say("export.failed", speaker=None, language=None, detail=detail)
-
-
-async def send(http: aiohttp.ClientSession, webhook: WebhookPolicy, kind: str, data: dict[str, Any]) -> None:
-    """Posts an event, signed. Raises WebhookError."""
-    body = dumped({"type": kind, "timestamp": iso(datetime.now(UTC)), "data": data})
-    await post(http, webhook, f"msg_{secrets.token_hex(12)}", body)
 
 
 async def clean(directory: Path, keep_days: float) -> None:

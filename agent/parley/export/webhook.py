@@ -9,13 +9,18 @@ import base64
 import hashlib
 import hmac
 import random
+import secrets
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from time import monotonic, time
+from typing import Any
 
 import aiohttp
 
 from parley.core.retry import RetryPolicy
 from parley.errors import WebhookError
+
+from .formats import dumped, iso
 
 AGAIN = frozenset({408, 425, 429})
 """Of the refusals, those that may be another answer later; errors of the server (5xx) always may."""
@@ -33,6 +38,12 @@ class WebhookPolicy:
     total_s: float = 20.0
     """How long all of them may take, with the waits between them."""
     retry: RetryPolicy = field(default_factory=lambda: RetryPolicy(first_s=0.5, most_s=5.0))
+
+
+async def send(http: aiohttp.ClientSession, policy: WebhookPolicy, kind: str, data: dict[str, Any]) -> int:
+    """Posts an event of this kind; like `post`."""
+    body = dumped({"type": kind, "timestamp": iso(datetime.now(UTC)), "data": data})
+    return await post(http, policy, f"msg_{secrets.token_hex(12)}", body)
 
 
 async def post(http: aiohttp.ClientSession, policy: WebhookPolicy, message_id: str, body: str) -> int:

@@ -99,10 +99,7 @@ class ConversationSession:
 
     def refuse(self, error: ApiError, event: Event | None = None) -> list[Event]:
         """An `error` event that echoes the client event's id."""
-        event_id = event.get("event_id") if event else None
-        self.record.refuse(error.code)
-        body = error_body(error, event_id if isinstance(event_id, str) else None)
-        self._state.emit("error", error=body)
+        self._state.emit("error", error=self.record.refuse(error, event))
         return self._sent()
 
     def tick(self, now: float) -> list[Event]:

@@ -4,6 +4,8 @@ from collections import deque
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from .wire import ApiError, Event, error_body
+
 __all__ = ["ItemRecord", "ResponseRecord", "SessionRecord", "UsageTotals"]
 
 APPENDS_KEPT = 1024
@@ -124,10 +126,13 @@ class SessionRecord:
     """The last of them, as data URLs."""
     usage: UsageTotals = field(default_factory=UsageTotals)
 
-    def refuse(self, code: str) -> None:
-        """Count a refusal; the oldest are forgotten."""
-        self.refused.append(code)
+    def refuse(self, error: ApiError, event: Event | None) -> dict[str, Any]:
+        """Count a refusal; the oldest are forgotten. Returns the body of the `error` event, which echoes the
+        id of the client event."""
+        self.refused.append(error.code)
         del self.refused[:-REFUSALS_KEPT]
+        event_id = event.get("event_id") if event else None
+        return error_body(error, event_id if isinstance(event_id, str) else None)
 
     def said(self, text: str, *, source: bool) -> None:
         """Add a transcript delta that was sent."""

@@ -72,10 +72,7 @@ class TranslationSession:
 
     def refuse(self, error: ApiError, event: Event | None = None) -> list[Event]:
         """An `error` event that echoes the client event's id."""
-        event_id = event.get("event_id") if event else None
-        self.record.refuse(error.code)
-        body = error_body(error, event_id if isinstance(event_id, str) else None)
-        return [self._event("error", error=body)]
+        return [self._event("error", error=self.record.refuse(error, event))]
 
     def tick(self, now: float) -> list[Event]:
         """The deltas that became due; `session.closed` after the last; the error at expiry."""

@@ -1,4 +1,4 @@
-"""A translation session on virtual time; every event is checked against the schemas that are shipped."""
+"""Sessions of the simulator on virtual time; every event is checked against the schemas that are shipped."""
 
 import base64
 from collections.abc import Callable
@@ -11,11 +11,14 @@ import pytest
 
 from parley.simulator import Script, SessionRecord, SimulatorOptions
 from parley.simulator.conversation import ConversationSession
+from parley.simulator.session import Session
 from parley.simulator.transcription import TranscriptionSession
 from parley.simulator.translation import TranslationSession
 from parley.simulator.wire import schemas
 
 RATE = 24_000
+OPENED_AT = 1000.0
+OPENED_UNIX = 1_700_000_000.5
 
 
 def tone(ms: float, dbfs: float = -20.0, hz: float = 310.0) -> np.ndarray:
@@ -28,22 +31,73 @@ def quiet(ms: float, dbfs: float = -65.0) -> np.ndarray:
     return noise.astype(np.int16)
 
 
-class Driver:
+def closed(schema: Any) -> Any:
+    """The schema with every object closed: no property that it does not name."""
+    if isinstance(schema, list):
+        return [closed(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    out = {name: closed(item) for name, item in schema.items()}
+    if isinstance(schema.get("properties"), dict) and schema.get("type") == "object":
+        out["additionalProperties"] = False
+    return out
+
+
+@cache
+def validator(session: str, kind: str) -> Any:
+    return jsonschema.Draft202012Validator(closed(schemas(session)["server"][kind]))
+
+
+class Drive:
     """Drives one session: what it sends is in `events`, with the time at which it was due."""
 
-    def __init__(self, **options: Any) -> None:
-        self.now = 1000.0
-        self.record = SessionRecord("sess_1", "translation", "gpt-realtime-translate", self.now)
-        settings = SimulatorOptions(**options)
-        self.session = TranslationSession(self.record, settings, self.now, 1_700_000_000.5)
+    def __init__(self, kind: str, record: SessionRecord, session: Session) -> None:
+        self.now = OPENED_AT
+        self.record = record
         self.events: list[tuple[float, dict[str, Any]]] = []
-        self._take(self.session.open())
+        self._kind = kind
+        self._session = session
+        self._take(session.open())
+
+    def receive(self, event: dict[str, Any]) -> list[dict[str, Any]]:
+        """Let an event come; returns what it is answered."""
+        before = len(self.events)
+        self._take(self._session.receive(event, self.now))
+        self._take(self._session.tick(self.now))
+        return [event for _, event in self.events[before:]]
+
+    def run(self, seconds: float) -> None:
+        """Let time pass, from one due time to the next, as a loop with one timer does."""
+        end = self.now + seconds
+        for _ in range(100_000):
+            due = self._session.next_due()
+            if due is None or due > end:
+                break
+            self._tick(due)
+        else:
+            pytest.fail("next_due never moves on")
+        self.now = end
+
+    def _tick(self, due: float) -> None:
+        self.now = max(self.now, due)
+        self._take(self._session.tick(self.now))
+
+    def _take(self, events: list[dict[str, Any]]) -> None:
+        for event in events:
+            validator(self._kind, event["type"]).validate(event)
+            self.events.append((self.now, event))
+
+
+class Driver(Drive):
+    """Drives one translation."""
+
+    def __init__(self, **options: Any) -> None:
+        record = SessionRecord("sess_1", "translation", "gpt-realtime-translate", OPENED_AT)
+        self.session = TranslationSession(record, SimulatorOptions(**options), OPENED_AT, OPENED_UNIX)
+        super().__init__("translation", record, self.session)
 
     def send(self, event: dict[str, Any]) -> list[dict[str, Any]]:
-        before = len(self.events)
-        self._take(self.session.receive(event, self.now))
-        self._take(self.session.tick(self.now))
-        return [event for _, event in self.events[before:]]
+        return self.receive(event)
 
     def update(self, **audio: Any) -> list[dict[str, Any]]:
         return self.send({"type": "session.update", "session": {"audio": audio}})
@@ -64,19 +118,6 @@ class Driver:
         self.run(60)
         return [event for _, event in self.events[before:]]
 
-    def run(self, seconds: float) -> None:
-        """Let time pass, from one due time to the next, as a loop with one timer does."""
-        end = self.now + seconds
-        for _ in range(100_000):
-            due = self.session.next_due()
-            if due is None or due > end:
-                break
-            self.now = max(self.now, due)
-            self._take(self.session.tick(self.now))
-        else:
-            pytest.fail("next_due never moves on")
-        self.now = end
-
     def audio(self) -> list[tuple[float, int, np.ndarray]]:
         """The output deltas: when, elapsed_ms, samples."""
         return [
@@ -88,31 +129,9 @@ class Driver:
     def texts(self, kind: str = "output") -> list[str]:
         return [e["delta"] for _, e in self.events if e["type"] == f"session.{kind}_transcript.delta"]
 
-    def _take(self, events: list[dict[str, Any]]) -> None:
-        for event in events:
-            validator("translation", event["type"]).validate(event)
-            self.events.append((self.now, event))
 
-
-def closed(schema: Any) -> Any:
-    """The schema with every object closed: no property that it does not name."""
-    if isinstance(schema, list):
-        return [closed(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    out = {name: closed(item) for name, item in schema.items()}
-    if isinstance(schema.get("properties"), dict) and schema.get("type") == "object":
-        out["additionalProperties"] = False
-    return out
-
-
-@cache
-def validator(session: str, kind: str) -> Any:
-    return jsonschema.Draft202012Validator(closed(schemas(session)["server"][kind]))
-
-
-class Talk:
-    """Drives one conversation: what it sends is in `events`, with the time at which it was due."""
+class Talk(Drive):
+    """Drives one conversation."""
 
     def __init__(
         self,
@@ -121,19 +140,14 @@ class Talk:
         script: Any = (),
         **options: Any,
     ) -> None:
-        self.now = 1000.0
-        self.record = SessionRecord(name, "conversation", model, self.now)
+        record = SessionRecord(name, "conversation", model, OPENED_AT)
         settings = SimulatorOptions(**options)
         shared = script if isinstance(script, Script) else Script.of(script)
-        self.session = ConversationSession(self.record, settings, self.now, 1_700_000_000.5, shared)
-        self.events: list[tuple[float, dict[str, Any]]] = []
-        self._take(self.session.open())
+        self.session = ConversationSession(record, settings, OPENED_AT, OPENED_UNIX, shared)
+        super().__init__("conversation", record, self.session)
 
     def send(self, kind: str, **fields: Any) -> list[dict[str, Any]]:
-        before = len(self.events)
-        self._take(self.session.receive({"type": kind, **fields}, self.now))
-        self._take(self.session.tick(self.now))
-        return [event for _, event in self.events[before:]]
+        return self.receive({"type": kind, **fields})
 
     def update(self, **session: Any) -> dict[str, Any]:
         return self.send("session.update", session={"type": "realtime", **session})[0]
@@ -164,19 +178,6 @@ class Talk:
         self.run(seconds)
         return self.last("response.done")["response"]
 
-    def run(self, seconds: float) -> None:
-        """Let time pass, from one due time to the next, as a loop with one timer does."""
-        end = self.now + seconds
-        for _ in range(100_000):
-            due = self.session.next_due()
-            if due is None or due > end:
-                break
-            self.now = max(self.now, due)
-            self._take(self.session.tick(self.now))
-        else:
-            pytest.fail("next_due never moves on")
-        self.now = end
-
     def run_until(self, kind: str) -> dict[str, Any]:
         """Let time pass until an event of this type comes."""
         seen = len(self.events)
@@ -187,8 +188,7 @@ class Talk:
             due = self.session.next_due()
             assert due is not None
             assert due < self.now + 60
-            self.now = max(self.now, due)
-            self._take(self.session.tick(self.now))
+            self._tick(due)
 
     def types(self) -> list[str]:
         """The types in order, deltas of one kind in a row named once, without `session.*`."""
@@ -224,29 +224,17 @@ class Talk:
             if response_id in (None, event["response_id"])
         )
 
-    def _take(self, events: list[dict[str, Any]]) -> None:
-        for event in events:
-            validator("conversation", event["type"]).validate(event)
-            self.events.append((self.now, event))
 
-
-class Dictation:
-    """Drives one transcription session: what it sends is in `events`, with the time at which it was due."""
+class Dictation(Drive):
+    """Drives one transcription session."""
 
     def __init__(self, name: str = "sess_0123456789abcdef01234567", **options: Any) -> None:
-        self.now = 1000.0
-        self.record = SessionRecord(name, "transcription", "", self.now)
-        self.session = TranscriptionSession(
-            self.record, SimulatorOptions(**options), self.now, 1_700_000_000.5
-        )
-        self.events: list[tuple[float, dict[str, Any]]] = []
-        self._take(self.session.open())
+        record = SessionRecord(name, "transcription", "", OPENED_AT)
+        self.session = TranscriptionSession(record, SimulatorOptions(**options), OPENED_AT, OPENED_UNIX)
+        super().__init__("transcription", record, self.session)
 
     def send(self, kind: str, **fields: Any) -> list[dict[str, Any]]:
-        before = len(self.events)
-        self._take(self.session.receive({"type": kind, **fields}, self.now))
-        self._take(self.session.tick(self.now))
-        return [event for _, event in self.events[before:]]
+        return self.receive({"type": kind, **fields})
 
     def update(self, include: Any = None, **heard: Any) -> dict[str, Any]:
         more = {} if include is None else {"include": include}
@@ -272,19 +260,6 @@ class Dictation:
     def commit(self) -> list[dict[str, Any]]:
         return self.send("input_audio_buffer.commit")
 
-    def run(self, seconds: float) -> None:
-        """Let time pass, from one due time to the next, as a loop with one timer does."""
-        end = self.now + seconds
-        for _ in range(100_000):
-            due = self.session.next_due()
-            if due is None or due > end:
-                break
-            self.now = max(self.now, due)
-            self._take(self.session.tick(self.now))
-        else:
-            pytest.fail("next_due never moves on")
-        self.now = end
-
     def all(self, kind: str) -> list[dict[str, Any]]:
         """The events whose type ends so."""
         return [event for _, event in self.events if event["type"].endswith(kind)]
@@ -294,18 +269,13 @@ class Dictation:
         deltas = (
             (when, event) for when, event in self.events if event["type"].endswith("transcription.delta")
         )
-        return [(round(when - 1000, 2), event["delta"]) for when, event in deltas]
+        return [(round(when - OPENED_AT, 2), event["delta"]) for when, event in deltas]
 
     def finals(self) -> list[str]:
         return [event["transcript"] for event in self.all(".completed")]
 
     def error(self) -> dict[str, Any]:
         return self.all("error")[-1]["error"]
-
-    def _take(self, events: list[dict[str, Any]]) -> None:
-        for event in events:
-            validator("transcription", event["type"]).validate(event)
-            self.events.append((self.now, event))
 
 
 @pytest.fixture

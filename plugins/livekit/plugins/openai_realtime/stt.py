@@ -163,7 +163,7 @@ class STT(stt.STT[NoReturn]):
         transcription = replace(self._options.transcription, language=_iso(language))
         self._options = replace(self._options, transcription=transcription)
         for running in list(self._streams):
-            running.update_options(language=language)
+            running.update_options(language=transcription.language)
 
     def prewarm(self) -> None:
         """Load the local model of speech, which a first stream would otherwise wait for."""

@@ -35,7 +35,7 @@ from .resume import ResumeOptions, RetryBudget, rotation
 from .speech_gate import SpeechGate
 from .spoken import BYTES_PER_S, Line
 from .transcriber import Append, Leg, Transcriber
-from .transcription import COMMIT_EMPTY, TranscriptionProtocol
+from .transcription import COMMIT_EMPTY, TranscriptionProtocol, refuses_commit
 
 _PRE_ROLL_BYTES = BYTES_PER_S * 2 // 5
 _SILENT_S = 0.5  # no frame for this long: the microphone is muted or gone
@@ -88,9 +88,8 @@ class TranscriptionStream(stt.RecognizeStream):
         self._wakes: set[asyncio.Event] = set()
 
     def update_options(self, *, language: str | None) -> None:
-        """Change the language from here on; None: detected."""
-        iso = LanguageCode(language).language if language else None
-        self._transcription = replace(self._transcription, language=iso)
+        """Change the language (ISO 639-1) from here on; None: detected."""
+        self._transcription = replace(self._transcription, language=language)
         self._wake()
 
     def push_frame(self, frame: rtc.AudioFrame) -> None:
@@ -294,10 +293,9 @@ class TranscriptionStream(stt.RecognizeStream):
             self._wake()
 
     def _on_error(self, error: RealtimeError) -> None:
-        """A refused commit leaves its audio in the way of the next one: only a new session helps."""
         if error.code == COMMIT_EMPTY:
             return
-        if error.event_id is not None and "commit" in error.event_id:
+        if refuses_commit(error):
             raise ConnectionLost(reason=f"a commit was refused: {error}")
         logger.warning("transcription: the server reported an error: %s", error)
         self._emit_error(as_api_error(error), recoverable=True)

@@ -45,6 +45,12 @@ _LOGPROBS = "item.input_audio_transcription.logprobs"
 _EVENTS = frozenset((Committed, Cleared, Words, Transcribed, NotTranscribed))
 
 
+def refuses_commit(error: RealtimeError) -> bool:
+    """Whether a commit was refused whose audio is still in the server's buffer, in the way of what follows:
+    only a new session helps."""
+    return error.code != COMMIT_EMPTY and "commit" in (error.event_id or "")
+
+
 class TranscriptionProtocol(SessionProtocol[TranscriptionEvent]):
     """One session of ``/v1/realtime?intent=transcription``; see `SessionProtocol`."""
 
