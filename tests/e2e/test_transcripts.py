@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import signal
 from pathlib import Path
 from typing import Any
 
+import pytest
 import webvtt
 
 from livekit import api, rtc
+from parley.demo.livekit_server import LiveKitServer
 from parley.demo.people import Person
 
-from .counting import attended, gets, speech, track_name
-from .records import WITHIN_S, check_subtitles, files, rows
-from .running import eventually
+from .counting import attended, gets, speech, told, track_name
+from .dictation import dictation, texts
+from .records import WITHIN_S, check_subtitles, check_times, check_words, files, rows
+from .running import environment, eventually, running_worker
 from .talking import rpc
-from .venue import Venue
+from .test_succession import rooms
+from .venue import CountedSimulator, Venue
 
 
 async def _ask(person: Person, wish: dict[str, str]) -> tuple[dict[str, Any], bytes]:
@@ -79,6 +85,58 @@ async def test_what_was_said_is_kept_in_time_and_handed_out(venue: Venue, tmp_pa
     (captions,) = files(out, ".fr.vtt")
     assert check_subtitles(subtitles) == check_subtitles(captions)
     assert {caption.voice for caption in webvtt.read(str(captions)).captions} == {"ann"}
+
+
+@pytest.mark.usefixtures("understood")
+@pytest.mark.parametrize("apart", [False, True], ids=["one directory", "a directory each"])
+async def test_the_transcript_goes_on_at_the_worker_that_takes_over(
+    venue: Venue, server: LiveKitServer, simulator: CountedSimulator, tmp_path: Path, apart: bool
+) -> None:
+    out = [tmp_path / "first", tmp_path / ("second" if apart else "first")]
+    kept = {"PARLEY_EXPORT__TRANSCRIPT": "jsonl,srt,vtt,txt", "PARLEY_EXPORT__OWN_WORDS": "all"}
+    envs = [
+        environment(
+            server, simulator.base_url, PARLEY_DRAIN_S="60", PARLEY_EXPORT__DIR=str(directory), **kept
+        )
+        for directory in out
+    ]
+    said = {"ann": dictation("en", 24, phrase=4, pause_s=1.0), "bob": dictation("en", 16, voice=3, phrase=8)}
+    async with running_worker(envs[0]) as first, running_worker(envs[1], beside=first) as second:
+        room = await venue.room(dispatch=False)
+        await venue.dispatch(room, first)
+        async with (
+            venue.join(room, "ann", speaks="en") as ann,
+            venue.join(room, "bob", speaks="en") as bob,
+        ):
+            await attended(ann, bob)
+            serving, waiting = (first, second) if await rooms(first) else (second, first)
+            for person in (ann, bob):
+                person.say(said[person.identity].pcm)
+            last = out[0 if waiting is first else 1]
+            await eventually(lambda: any(rows(directory) for directory in out), 20, "a line")
+            serving.signal(signal.SIGTERM)
+            await told(bob, "worker.left", 40)
+            await ann.quiet()
+            await eventually(lambda: _count(last) >= 40, 20, "all of it is written down")
+            await venue.livekit.room.delete_room(api.DeleteRoomRequest(room=room))
+            await eventually(lambda: files(last, ".txt"), 30, "the transcript is written")
+        assert await serving.exit() == 0
+    found = rows(last)
+    assert [row["type"] for row in found].count("room") == 1
+    assert found[-1]["type"] == "end"
+    assert len({path.name for directory in out for path in files(directory, ".jsonl")}) == 1
+    for name, words in said.items():
+        check_words(found, name, words)
+        check_times(found, name, words)
+    for ending in (".en.srt", ".en.vtt"):
+        (subtitles,) = files(last, ending)
+        check_subtitles(subtitles)
+        assert set(re.findall(r"[a-z]+", subtitles.read_text())) >= set(texts(said["ann"]))
+    assert not apart or not files(out[0 if last is out[1] else 1], ".txt")
+
+
+def _count(directory: Path) -> int:
+    return sum(len(row["text"].split()) for row in rows(directory) if row.get("kind") == "source")
 
 
 async def until_all_is_read(person: Person, within_s: float) -> None:

@@ -6,6 +6,8 @@
     parley.estate {"wishes": {bob: …}}                               ──▶  what was set in between
     parley.estate {"usd": {ann: …}}                                  ──▶  what was spent in all, at the end
 
+With the number goes what the minutes of the room are gone on with: see `minutes_handover`.
+
 A text stream and an attribute may overtake each other: the number keeps them in order.
 """
 
@@ -20,6 +22,7 @@ from parley.core.accounts import Accounts
 
 from .changes import ROOM
 from .handover import read_text, send_text
+from .minutes_handover import MinutesHandover
 from .roster import People
 from .succession import Succession
 from .track_input import Spawn
@@ -44,6 +47,7 @@ class Estate:
         people: People,
         accounts: Accounts,
         succession: Succession,
+        record: MinutesHandover,
         changed: Callable[[str], None],
         spawn: Spawn,
     ) -> None:
@@ -52,6 +56,7 @@ class Estate:
         self._people = people
         self._accounts = accounts
         self._succession = succession
+        self._record = record
         self._changed = changed
         self._spawn = spawn
         self._to: str | None = None
@@ -78,7 +83,9 @@ class Estate:
         if len(wishes) > MOST_PEOPLE:
             logger.warning("what %d people set is not handed over", len(wishes) - MOST_PEOPLE)
         kept = dict(list(wishes.items())[:MOST_PEOPLE])
-        sent = await self._send({"number": self.number, "wishes": kept, "usd": self._newest_spending()})
+        minutes = await self._record.give(self._to)
+        usd = self._newest_spending()
+        sent = await self._send({"number": self.number, "wishes": kept, "usd": usd, "minutes": minutes})
         if not sent:
             self.keep()
         return sent
@@ -86,6 +93,7 @@ class Estate:
     def keep(self) -> None:
         """The other one does not take over after all."""
         self._to = None
+        self._record.keep()
 
     async def pass_on(self, identity: str) -> bool:
         """Something was set here that the other one has to know, too; returns whether it was told."""
@@ -94,6 +102,7 @@ class Estate:
     async def settle(self) -> None:
         """Nothing is spent here any more."""
         if self._to is not None:
+            await self._record.settle()
             await self._send({"usd": self._newest_spending()})
 
     def _newest_spending(self) -> dict[str, float]:
@@ -129,6 +138,7 @@ class Estate:
             return
         self._take_wishes(_object(given, "wishes"))
         self._take_spending(sender, _object(given, "usd"))
+        self._record.inherit(_object(given, "minutes"))
         if isinstance(given.get("number"), int):
             self._succession.inherited(sender, given["number"])
         self._changed(ROOM)

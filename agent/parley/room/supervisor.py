@@ -28,6 +28,7 @@ from .costs import Leave, RoomCosts
 from .estate import Estate
 from .layouts import Around, Track, layout_of
 from .minutes import NewTranscripts, RoomMinutes
+from .minutes_handover import MinutesHandover
 from .minutes_requests import MinutesRequests
 from .native import NativeLayer, native_layer
 from .originals import Originals, originals_of
@@ -97,7 +98,11 @@ class RoomSupervisor:
             self._look_again,
             policy.vocabulary,
         )
-        estate = Estate(room, self._people, self._costs.accounts, self._succession, self._set, self._spawn)
+        self._record = MinutesHandover(room, self._minutes, self._succession.precedes, self._spawn)
+        estate = Estate(
+            *(room, self._people, self._costs.accounts, self._succession, self._record),
+            *(self._set, self._spawn),
+        )
         self._setting = SetPreferences(
             room, self._people, policy.hosts, self._set, lambda: self._standby, estate.pass_on
         )
@@ -270,6 +275,8 @@ class RoomSupervisor:
         if agents is not None and not self._takeover.released:
             await agents.fit({} if standby or self._succession.agents_held else self._people.roster)
         translations = self._translations
+        if not standby:
+            self._record.begin()
         # Just before: from then on those who begin to read get what is said.
         self._minutes.follow({} if standby else self._people.roster, self._affords)
         await translations.prepare({} if standby else self._wanted())
@@ -412,7 +419,8 @@ class RoomSupervisor:
 
     async def _leave(self) -> None:
         """Hands over what the room leaves behind."""
-        await self._asking.leave()
+        if not await self._record.leave():
+            await self._asking.leave()
         if self._leave_behind is not None:
             await self._costs.leave(self._leave_behind)
 
