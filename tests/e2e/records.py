@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import pytest
 import srt
 import webvtt
 
@@ -68,8 +69,9 @@ def check_times(found: list[dict[str, Any]], speaker: str, said: Speech) -> floa
     return worst
 
 
-def check_subtitles(path: Path) -> int:
-    """A file of subtitles is read by a parser, and by ffmpeg where it is installed; returns its cues."""
+def check_subtitles(path: Path) -> list[tuple[float, float]]:
+    """A file of subtitles is read by a parser, and alike by ffmpeg where it is installed; returns from when
+    to when its cues are shown, in seconds."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".srt":
         cues = list(srt.parse(text))
@@ -80,12 +82,13 @@ def check_subtitles(path: Path) -> int:
     assert times
     assert times == sorted(times, key=lambda one: one[0])
     assert all(begin < end for begin, end in times)
-    assert in_ffmpeg(path) in (None, len(times))
-    return len(times)
+    played = in_ffmpeg(path)
+    assert played is None or played == [pytest.approx(one, abs=0.011) for one in times]
+    return times
 
 
-def in_ffmpeg(path: Path) -> int | None:
-    """How many cues ffmpeg reads, without a word of complaint; None where it is not installed."""
+def in_ffmpeg(path: Path) -> list[tuple[float, float]] | None:
+    """The times of the cues that ffmpeg reads without complaint; None where it is not installed."""
     ffmpeg = shutil.which("ffmpeg")
     if ffmpeg is None:
         return None
@@ -93,7 +96,7 @@ def in_ffmpeg(path: Path) -> int | None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    return len(list(srt.parse(done.stdout)))
+    return [(cue.start.total_seconds(), cue.end.total_seconds()) for cue in srt.parse(done.stdout)]
 
 
 def wall(monotonic_s: float) -> float:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import signal
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ import webvtt
 from livekit import api, rtc
 from parley.demo.livekit_server import LiveKitServer
 from parley.demo.people import Person
+from parley.simulator import Fault
 
 from .counting import attended, gets, speech, told, track_name
 from .dictation import dictation, texts
-from .records import WITHIN_S, check_subtitles, check_times, check_words, files, rows
+from .records import WITHIN_S, check_subtitles, check_times, check_words, files, of, rows, wall
 from .running import environment, eventually, running_worker
 from .talking import rpc
 from .test_succession import rooms
@@ -85,6 +87,39 @@ async def test_what_was_said_is_kept_in_time_and_handed_out(venue: Venue, tmp_pa
     (captions,) = files(out, ".fr.vtt")
     assert check_subtitles(subtitles) == check_subtitles(captions)
     assert {caption.voice for caption in webvtt.read(str(captions)).captions} == {"ann"}
+
+
+@pytest.mark.usefixtures("understood")
+async def test_subtitles_are_in_time_with_what_was_spoken_also_over_drops(
+    venue: Venue, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    said = dictation("en", 18, phrase=6, pause_s=1.5)
+    kept = {"PARLEY_EXPORT__TRANSCRIPT": "jsonl,srt,vtt,txt", "PARLEY_EXPORT__OWN_WORDS": "all"}
+    for after_s in (2.1, 6.3):
+        venue.simulator.faults.add(Fault("drop", session="transcription", after_audio_s=after_s))
+    async with (
+        venue.served(PARLEY_EXPORT__DIR=str(out), **kept) as (_, room),
+        venue.join(room, "ann", speaks="en") as ann,
+    ):
+        await attended(ann)
+        began = wall(ann.say(said.pcm))
+        await eventually(lambda: _count(out) >= 18, 60, "all of it is written down")
+        assert not venue.simulator.faults.waiting()
+        await venue.livekit.room.delete_room(api.DeleteRoomRequest(room=room))
+        await eventually(lambda: files(out, ".txt"), 30, "the transcript is written")
+    found = rows(out)
+    check_words(found, "ann", said)
+    check_times(found, "ann", said)
+    room_began = datetime.fromisoformat(found[0]["began_at"]).timestamp()
+    lines = of(found, "ann")
+    phrases = [began - room_began + said.starts_s[place] for place in (0, 6, 12)]
+    for ending in (".en.srt", ".en.vtt"):
+        (path,) = files(out, ending)
+        starts = [begin for begin, _ in check_subtitles(path)]
+        assert len(starts) >= len(lines)
+        for phrase_s in phrases:
+            assert min(abs(start - phrase_s) for start in starts) < WITHIN_S, (starts, phrases)
 
 
 @pytest.mark.usefixtures("understood")
