@@ -142,8 +142,8 @@ class RoomAgents:
     @property
     def transcribed(self) -> set[str]:
         """Identities of whom what they say is written down as part of a conversation."""
-        told = [r for r in self._running.values() if r.meter.transcribes and isinstance(r.agent, VoiceAgent)]
-        return {identity for running in told for identity in running.want.hears}
+        telling = [r for r in self._running.values() if not isinstance(r.agent, HybridAgent)]
+        return {identity for r in telling if r.meter.transcribes for identity in r.want.hears}
 
     @property
     def tracks(self) -> list[tuple[TrackOutput, Wanted]]:
