@@ -21,6 +21,8 @@ _WHOLE = (str, bytes, bytearray, tuple, frozenset, type, np.ndarray)
 """What has a length, and nothing that could pile up in it; what it takes is seen in the memory."""
 _SHARE = 0.03
 _ERRORS = 3.0
+_SIZE = ("people", "tracks", "open sessions")
+"""How large the room is: what comes and goes with it does not grow, however the room happens to end."""
 
 
 def held() -> tuple[Counter[str], Counter[str]]:
@@ -41,13 +43,13 @@ def held() -> tuple[Counter[str], Counter[str]]:
 
 @dataclass
 class Growth:
-    """A line through the second half of the samples of one thing."""
+    """The second half of the samples of one thing, fitted by time and by how large the room was."""
 
     name: str
     least: float
     most: float
     grown: float
-    """By how much, in that half."""
+    """By how much with time, in that half."""
     grows: bool
 
 
@@ -89,7 +91,12 @@ class Samples:
         if len(y) < 4:
             return Growth(name, min(values), max(values), 0.0, False)
         t = (t - t[0]) / (t[-1] - t[0])
-        slope, offset = np.polyfit(t, y, 1)
-        noise = float(np.std(y - slope * t - offset)) / max(1e-9, float(np.std(t)) * np.sqrt(len(t)))
+        size = [np.array(self.of[other][half:]) for other in _SIZE if other in self.of and other != name]
+        known = np.column_stack([t, np.ones_like(t), *size])
+        fitted = np.linalg.lstsq(known, y, rcond=None)[0]
+        slope = fitted[0]
+        freedom = max(1, len(y) - known.shape[1])
+        variance = float(np.sum(np.square(y - known @ fitted))) / freedom
+        noise = float(np.sqrt(variance * np.linalg.pinv(known.T @ known)[0, 0]))
         least = max(_LEAST.get(name, _LEAST_ITEMS), _SHARE * float(y.mean()), _ERRORS * noise)
         return Growth(name, min(values), max(values), float(slope), bool(slope > least))

@@ -1,11 +1,18 @@
-"""Voice agents beside participants: each hears its own participant, and is heard by nobody else."""
+"""Voice agents beside participants: each hears its own participant, and is heard by nobody else.
+
+PARLEY_TURNS sets how many turns each of three people takes (4; at most 16, which is two minutes), and
+PARLEY_INTERRUPTIONS how many replies one person interrupts (4). `pytest -s` shows what was measured.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import sys
 import time
 
+import numpy as np
 import pytest
 
 from livekit import rtc
@@ -46,10 +53,11 @@ from .talking import (
 from .venue import Venue
 
 WORDS = 3
-TURNS = 4
+TURNS = min(16, int(os.environ.get("PARLEY_TURNS", "4")))
+INTERRUPTIONS = int(os.environ.get("PARLEY_INTERRUPTIONS", "4"))
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(120 + 10 * TURNS)
 async def test_three_people_talk_to_an_agent_each_at_the_same_time(venue: Venue) -> None:
     room = await venue.room()
     names = ("ann", "bob", "cyd")
@@ -122,23 +130,30 @@ async def heard(person: Person, said: object) -> None:
     assert found == list(range(len(said.words))), f"{person.identity} heard {found}"  # type: ignore[attr-defined]
 
 
+@pytest.mark.timeout(120 + 20 * INTERRUPTIONS)
 async def test_an_interruption_stops_the_voice_and_the_cut_is_where_it_was_heard(venue: Venue) -> None:
     room = await venue.room()
-    rounds = 4
+    rounds = INTERRUPTIONS
     venue.simulator.script.add(*(Turn(say="noise " * 40, say_audio=noise(14)) for _ in range(rounds + 1)))
-    said = speech("en", 1 + 2 * rounds, phrase=100)
+    said = speech("en", 47, phrase=100)
+    took_ms = []
     async with with_agent(venue, room, "ann", "listener") as ann:
         onset = ann.say(_cut(said, 0, 1))
         for turn in range(rounds):
             await hears_something(ann, onset + 0.9)
             await asyncio.sleep(0.5 + 0.37 * turn % 1.3)
-            onset = ann.say(_cut(said, 1 + 2 * turn, 2))
+            onset = ann.say(_cut(said, 1 + 2 * turn % 46, 2))
             await ann.quiet()
             stopped = await _silence(ann)
             assert stopped - onset < 1.0, f"turn {turn}: stopped after {stopped - onset:.2f} s"
+            took_ms.append(1000 * (stopped - onset))
         session = await conversation_of(venue, "ann")
         await eventually(lambda: len(_cuts(session)) == rounds, 10, "every reply is truncated")
         heard_ms = [1000 * (end - begin) for begin, end in stretches(voice(ann))][:rounds]
+        off_ms = [abs(cut - real) for cut, real in zip(_cuts(session), heard_ms, strict=True)]
+        for name, ms in (("speech to silence", took_ms), ("cut off by", off_ms)):
+            p50, p95 = np.percentile(ms, (50, 95))
+            sys.stdout.write(f"{name}: {p50:.0f} / {p95:.0f} / {max(ms):.0f} ms, p50 / p95 / most\n")
         for cut, real in zip(_cuts(session), heard_ms, strict=True):
             assert abs(cut - real) < 60, f"cut at {cut} ms, heard {real:.0f} ms"
         assert session.refused == []
