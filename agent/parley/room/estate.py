@@ -83,9 +83,9 @@ class Estate:
         if len(wishes) > MOST_PEOPLE:
             logger.warning("what %d people set is not handed over", len(wishes) - MOST_PEOPLE)
         kept = dict(list(wishes.items())[:MOST_PEOPLE])
-        minutes = await self._record.give(self._to)
-        usd = self._newest_spending()
-        sent = await self._send({"number": self.number, "wishes": kept, "usd": usd, "minutes": minutes})
+        await self._record.give(self._to)
+        known = {"wishes": kept, "usd": self._newest_spending(), "minutes": self._record.heading}
+        sent = await self._send({"number": self.number, **known})
         if not sent:
             self.keep()
         return sent

@@ -56,20 +56,23 @@ class MinutesHandover:
 
     # To the next one
 
-    async def give(self, to: str) -> dict[str, Any]:
-        """Sends what is kept so far, and writes nothing more; returns the heading, which is to come after it.
+    @property
+    def heading(self) -> dict[str, Any]:
+        """What the minutes are gone on with, where their file can be read; JSON, as `inherit` takes it."""
+        return self._minutes.heading
+
+    async def give(self, to: str) -> None:
+        """Sends what is kept so far, and writes nothing more; the heading is to come after it.
 
         What does not get through is told there by its number, and logged.
         """
         self._to = to
         await self._minutes.hold()
         lines = self._minutes.minutes.lines()
-        heading = self._minutes.heading
         sent = await self._send(lines)
         if sent < len(lines):
             logger.warning("%d lines of the transcript were not handed over", len(lines) - sent)
         self._minutes.handed_over(lines[len(lines) - sent :])
-        return heading
 
     def keep(self) -> None:
         """The other one does not go on with them after all."""

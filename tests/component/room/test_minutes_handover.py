@@ -92,9 +92,9 @@ class Side:
 
 async def hand_over(old: Side, new: Side) -> None:
     before = len(old.sent)
-    heading = await old.record.give("new")
+    await old.record.give("new")
     await new.takes(*old.sent[before:])
-    new.record.inherit(json.loads(json.dumps(heading)))
+    new.record.inherit(json.loads(json.dumps(old.record.heading)))
     new.record.begin()
 
 
@@ -264,7 +264,7 @@ async def test_half_a_line_of_a_worker_that_was_killed_spoils_no_other(tmp_path:
         old = Side(group, "new", 200.0, tmp_path)
         old.say("one")
         await old.minutes.flush()
-        heading = old.minutes.heading
+        heading = old.record.heading
         path = await asyncio.to_thread(_breaks_off, tmp_path)
         new = Side(group, "old", 10.0, tmp_path)
         new.record.inherit(heading)
