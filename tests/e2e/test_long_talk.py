@@ -32,9 +32,8 @@ from .records import check_subtitles, check_times, check_words, files, rows, sum
 from .running import eventually
 from .venue import Venue
 
-pytestmark = pytest.mark.usefixtures("understood")
-
 TALK_S = float(os.environ.get("PARLEY_TALK_S", "30"))
+pytestmark = [pytest.mark.usefixtures("understood"), pytest.mark.timeout(180 + 2 * TALK_S)]
 DROPS = int(os.environ.get("PARLEY_TALK_DROPS", "3"))
 NAMES = [f"p{n}" for n in range(8)]
 READERS = {"p0": "original", "p1": "original", "p2": "original", "p3": "fr", "p4": "fr", "p5": "ja"}
