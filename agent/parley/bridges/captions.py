@@ -89,6 +89,8 @@ class CaptionsBridge:
         buffer_s = policy.utterances.kept_s
         self._health = Health(KIND, spec.key, policy.retry, buffer_s, "captions go on", around)
         self._wake = asyncio.Event()
+        self._ticking = False
+        """Whether time is looked at every `TICK_S`: then nobody has to be woken for each frame."""
         self._ears: list[Ear] = []
         """Those that were fed and may still owe words, oldest first; the last gets what is said now."""
         self._next: Ear | None = None
@@ -127,7 +129,9 @@ class CaptionsBridge:
             return
         self._speaking, self._heard_at = speaking, at
         if self._words.hear(pcm, at, speaking, pre_roll):
-            self._wake_all()
+            self._wake_ears()
+            if not self._ticking:
+                self._wake.set()
 
     def change(self, spec: BridgeSpec) -> None:
         """Other readers."""
@@ -315,16 +319,22 @@ class CaptionsBridge:
 
     def _wake_all(self) -> None:
         self._wake.set()
+        self._wake_ears()
+
+    def _wake_ears(self) -> None:
         for ear in self._ears:
             ear.wake.set()
 
     async def _pause(self, most_s: float) -> None:
         self._wake.clear()
+        self._ticking = most_s <= TICK_S
         try:
             async with asyncio.timeout(max(0.01, most_s)):
                 await self._wake.wait()
         except TimeoutError:
             pass  # the time is up: that is what was waited for
+        finally:
+            self._ticking = False
 
     # Failing
 
