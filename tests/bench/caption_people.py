@@ -79,8 +79,8 @@ class People:
 
     @property
     def unasked(self) -> int:
-        """Lines, each version counted, that came to those who asked for none."""
-        return sum(len(person.captions) for person in (self._other, *self.speakers))
+        """Lines, each version counted, that came to the one who asked for none."""
+        return len(self._other.captions)
 
     def stalled_s(self, since: float) -> float:
         """Seconds that microphones have missed since then, all together."""
@@ -141,7 +141,8 @@ def _say(speaker: Person, pcm: Pcm, said: list[Said], at: float) -> list[Said]:
 
 @contextlib.asynccontextmanager
 async def people(server: LiveKitServer, room: str, speakers: int) -> AsyncIterator[People]:
-    """Those who speak read nothing; the reader and the other one have no microphone. Nobody listens."""
+    """The reader and the other one have no microphone. Nobody listens; those who speak throw away what is
+    sent to them: reading it would keep their microphones waiting."""
     async with contextlib.AsyncExitStack() as stack:
 
         async def join(identity: str, microphone: bool = False, **wishes: str) -> Person:
@@ -157,4 +158,6 @@ async def people(server: LiveKitServer, room: str, speakers: int) -> AsyncIterat
         reader = await join("reader", captions="original")
         other = await join("other", captions="off")
         talking = [await join(f"p{i}", microphone=True, speaks=LANGUAGE) for i in range(speakers)]
+        for person in talking:
+            person.room.unregister_text_stream_handler("lk.transcription")
         yield People(talking, reader, other)

@@ -44,7 +44,7 @@ class CaptionVisit:
     talk: Read
     faults: dict[str, Read] = field(default_factory=dict)
     unasked: int = 0
-    """Lines, each version counted, that came to those who asked for none."""
+    """Lines, each version counted, that came to the one who asked for none."""
     refused: list[str] = field(default_factory=list)
     """What the API refused."""
     tracebacks: int = 0

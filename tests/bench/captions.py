@@ -101,7 +101,7 @@ _MEASURED: list[tuple[str, Value, int]] = [
 
 
 def _counted(faults: Iterable[str]) -> list[tuple[str, Value]]:
-    lines: list[tuple[str, Value]] = [("lines that came to people with captions off", lambda v: v.unasked)]
+    lines: list[tuple[str, Value]] = [("lines that came to somebody with captions off", lambda v: v.unasked)]
     stretches: dict[str, Callable[[CaptionVisit], Read]] = {"in talk": lambda v: v.talk}
     stretches |= {f"after {fault}": lambda v, fault=fault: v.faults[fault] for fault in faults}  # type: ignore[misc]
     for name, read in stretches.items():
