@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import pairwise
 
 import numpy as np
@@ -45,8 +46,8 @@ class Dictionary:
             return []
         if self._matrix is None:
             self._matrix = np.stack(self._prints)
-        found = _spectrum(burst)
-        likeness = self._matrix @ np.stack([_normal(_cut(found, shift)) for shift in _SHIFTS]).T
+        cuts = _cuts(_spectrum(burst), _SHIFTS)
+        likeness = self._matrix @ np.stack([_normal(cut) for cut in cuts]).T
         best = int(likeness.max(axis=1).argmax())
         return [self._texts[best]] if likeness[best].max() >= _SURE else []
 
@@ -56,7 +57,7 @@ DICTIONARY = Dictionary()
 
 
 def _print(pcm: Pcm) -> np.ndarray:
-    return _normal(_cut(_spectrum(pcm), 0))
+    return _normal(_cuts(_spectrum(pcm), (0,))[0])
 
 
 def _spectrum(pcm: Pcm) -> np.ndarray:
@@ -70,9 +71,9 @@ def _spectrum(pcm: Pcm) -> np.ndarray:
     return 10 * np.log10(np.maximum(bands, 1e-4 * loud.max()) / max(1e-9, loud.max()))[max(0, begins - 2) :]
 
 
-def _cut(found: np.ndarray, shift: int) -> np.ndarray:
+def _cuts(found: np.ndarray, shifts: Iterable[int]) -> list[np.ndarray]:
     padded = np.pad(found, ((20, _STEPS + 20), (0, 0)), constant_values=-40.0)
-    return padded[20 + shift : 20 + shift + _STEPS]
+    return [padded[20 + shift : 20 + shift + _STEPS] for shift in shifts]
 
 
 def _normal(found: np.ndarray) -> np.ndarray:

@@ -199,7 +199,6 @@ class RoomSupervisor:
         self._setting.listen()
         if self._requests is not None:
             self._requests.listen()
-        gauges = keep_gauges(self._metrics, self._translations, self._agents, self._layer)
         try:
             async with self._group:
                 background = [
