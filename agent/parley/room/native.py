@@ -33,6 +33,9 @@ OnAudio = Callable[[bytes, float], None]
 
 MAX_PENDING = 2_000
 """Audio frames that may wait for the loop, all streams together; the oldest are dropped."""
+STALL_S = 0.25
+"""Audio that waits this long for the loop is told of: something has held the loop up."""
+_TELL_EVERY_S = 60.0
 _MARK = 1 << 48
 """Request ids of ours start here; the native layer counts its own from 1."""
 
@@ -58,6 +61,9 @@ class NativeLayer:
         self._last_id = _MARK
         self.dropped_frames = 0
         """Frames dropped because the loop did not keep up."""
+        self.stalls = 0
+        """Times that the loop let audio wait for `STALL_S` or more."""
+        self._stall_told_at = -_TELL_EVERY_S
         self._ringing = threading.Lock()
         self._bell, self._ring = os.pipe()
         os.set_blocking(self._bell, False)
@@ -125,11 +131,24 @@ class NativeLayer:
         with suppress(BlockingIOError):
             os.read(self._bell, 16)
         self._woken = False
+        if self._pending and (waited_s := monotonic() - self._pending[0][2]) >= STALL_S:
+            self._stalled(waited_s)
         while self._pending:
             stream, pcm, at = self._pending.popleft()
             on_audio = self._streams.get(stream)
             if on_audio is not None:
                 on_audio(pcm, at)
+
+    def _stalled(self, waited_s: float) -> None:
+        self.stalls += 1
+        now = monotonic()
+        if now - self._stall_told_at >= _TELL_EVERY_S:
+            self._stall_told_at = now
+            logger.warning(
+                "the event loop stood still: audio waited for it for %.2f s (%d times so far)",
+                waited_s,
+                self.stalls,
+            )
 
     def _answer(self, request_id: int, answer: Any) -> None:
         waiting = self._waiting.pop(request_id, None)

@@ -162,6 +162,23 @@ async def test_frames_that_the_loop_does_not_take_are_bounded(
     await stream.aclose()
 
 
+async def test_audio_that_waited_for_a_loop_that_stood_still_is_told_of_once_a_minute(
+    layer: NativeLayer, voice: Voice, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("parley.room.native.STALL_S", 0.1)
+    stream = layer.open_stream(voice.track, RATE, 10, Ear(1))
+    for _ in range(2):
+        monkeypatch.setattr(layer, "_woken", True)  # as if the loop were busy
+        stalled = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.2, stalled.set)
+        await voice.say(layer, stalled)
+        layer._deliver()
+    layer._deliver()
+    await stream.aclose()
+    assert layer.stalls == 2
+    assert len([record for record in caplog.records if "stood still" in record.getMessage()]) == 1
+
+
 @pytest.mark.parametrize("missing", ["_EXPECTED", "_proto"])
 async def test_another_livekit_package_means_the_public_api(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, missing: str
