@@ -39,6 +39,8 @@ def run(settings: Settings) -> int:
     # The framework's watch over stalls wakes every process, and a thread of it, 20 to 50 times a second.
     # Where audio waits for a job's loop, its native layer says so at no cost.
     os.environ.setdefault("LIVEKIT_AGENTS_LOOP_BLOCK_WARN_MS", "0")
+    # What LiveKit's native side logs when its records are not made for Python: see `parley.room.native`.
+    os.environ.setdefault("RUST_LOG", "warn")
     # Jobs are forked from here on: their environment and what they import must be complete.
     http_context._set_default_cert_env()  # a CA bundle where the system has none
     importlib.import_module("livekit.agents.ipc._preload")  # the framework's warm-up, once for all jobs

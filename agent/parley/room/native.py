@@ -1,12 +1,13 @@
 """LiveKit's native layer, entered below its Python API where that costs too much.
 
-The one file that touches private API (`_ffi_client`, `_proto`) of the livekit package. Three things
+The one file that touches private API (`_ffi_client`, `_proto`) of the livekit package. Four things
 are done here:
 
 - **one demultiplexer for all audio streams**: the public `AudioStream` hands every frame of every
   stream to every other stream, so its cost grows with the square of their number;
 - **audio captured without waiting**: the public `capture_frame` awaits a callback that wakes every
   subscriber of the native event queue, a hundred times a second per track;
+- **native log records that nobody reads** are not made;
 - **text sent in another participant's name in one round trip**.
 
 `native_layer()` returns None where this version of the livekit package is not as expected; callers
@@ -44,11 +45,12 @@ class NativeLayer:
     """The process's native event queue with a tap in front of it. Create one with `native_layer`."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        from livekit.rtc._ffi_client import FfiClient, FfiHandle
+        from livekit.rtc._ffi_client import FfiClient, FfiHandle, ffi_event_callback
         from livekit.rtc._proto import audio_frame_pb2, ffi_pb2
 
         self._client: Any = FfiClient.instance
         self._handle: Any = FfiHandle
+        self._on_event: Any = ffi_event_callback
         self._library = _Library(self._client._ffi_lib)
         self._audio: Any = audio_frame_pb2
         self._ffi: Any = ffi_pb2
@@ -71,16 +73,30 @@ class NativeLayer:
         loop.add_reader(self._bell, self._deliver)
         self._put = self._client.queue.put
         self._client.queue.put = self._tap
+        self._quietened = not logging.getLogger("livekit").isEnabledFor(logging.DEBUG)
+        if self._quietened:
+            self._forward_logs(False)
 
     def close(self) -> None:
         """Takes the tap out."""
         self._streams.clear()
         self._client.queue.put = self._put
+        if self._quietened:
+            self._forward_logs(True)
         self._loop.remove_reader(self._bell)
         with self._ringing:
             os.close(self._ring)
             self._ring = -1
         os.close(self._bell)
+
+    def _forward_logs(self, wanted: bool) -> None:
+        """Whether native log records come to Python, or to stderr as `RUST_LOG` says.
+
+        Every record comes, each by itself: 70 a second for two people with an agent, of which Python's side
+        of the SDK drops all that are traces.
+        """
+        version = rtc.__version__.encode("ascii")
+        self._client._ffi_lib.livekit_ffi_initialize(self._on_event, wanted, b"python", version)
 
     # On the native thread.
 

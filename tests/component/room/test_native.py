@@ -179,6 +179,26 @@ async def test_audio_that_waited_for_a_loop_that_stood_still_is_told_of_once_a_m
     assert len([record for record in caplog.records if "stood still" in record.getMessage()]) == 1
 
 
+@pytest.mark.parametrize("level", [logging.WARNING, logging.DEBUG])
+async def test_native_log_records_are_made_only_for_a_log_that_shows_them(
+    level: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from livekit.rtc._ffi_client import FfiClient
+
+    library = FfiClient.instance._ffi_lib
+    initialize, made = library.livekit_ffi_initialize, list[bool]()
+
+    def initialize_and_keep(callback: Any, forward: bool, *rest: bytes) -> None:
+        made.append(forward)
+        initialize(callback, forward, *rest)
+
+    monkeypatch.setattr(library, "livekit_ffi_initialize", initialize_and_keep)
+    caplog.set_level(level, logger="livekit")
+    layer = NativeLayer(asyncio.get_running_loop())
+    layer.close()
+    assert made == ([False, True] if level == logging.WARNING else [])
+
+
 @pytest.mark.parametrize("missing", ["_EXPECTED", "_proto"])
 async def test_another_livekit_package_means_the_public_api(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, missing: str
