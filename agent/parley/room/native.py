@@ -22,6 +22,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
@@ -29,8 +30,9 @@ from livekit import rtc
 
 logger = logging.getLogger("parley.room")
 
-OnAudio = Callable[[bytes, float], None]
-"""Called on the loop with PCM16 mono and the monotonic time at which it arrived."""
+OnAudio = Callable[[bytes, float], float | None]
+"""Called on the loop with PCM16 mono and the monotonic time at which it arrived. Returns for how many
+seconds what comes next may wait for more of it; None: not at all."""
 
 MAX_PENDING = 2_000
 """Audio frames that may wait for the loop, all streams together; the oldest are dropped."""
@@ -39,6 +41,16 @@ STALL_S = 0.25
 _TELL_EVERY_S = 60.0
 _MARK = 1 << 48
 """Request ids of ours start here; the native layer counts its own from 1."""
+
+
+@dataclass(slots=True)
+class _Listener:
+    """Whoever is told of a stream's frames."""
+
+    on_audio: OnAudio
+    patience_s: float = 0.0
+    gathers_since: float | None = None
+    """When the oldest frame came that waits for more."""
 
 
 class NativeLayer:
@@ -55,10 +67,11 @@ class NativeLayer:
         self._audio: Any = audio_frame_pb2
         self._ffi: Any = ffi_pb2
         self._loop = loop
-        self._streams: dict[int, OnAudio] = {}
+        self._streams: dict[int, _Listener] = {}
         self._attached = threading.local()
         self._pending: deque[tuple[int, bytes, float]] = deque()
         self._woken = False
+        self._woken_at = 0.0
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._last_id = _MARK
         self.dropped_frames = 0
@@ -105,9 +118,12 @@ class NativeLayer:
         if which == "audio_stream_event":
             self._stay_attached()
             audio = event.audio_stream_event
-            if audio.stream_handle in self._streams:
+            listener = self._streams.get(audio.stream_handle)
+            if listener is not None:
                 if audio.HasField("frame_received"):
-                    self._receive(audio.stream_handle, audio.frame_received.frame)
+                    self._receive(audio.stream_handle, listener, audio.frame_received.frame)
+                else:
+                    self._wake()
                 return
         elif which == "capture_audio_frame":
             self._stay_attached()
@@ -128,16 +144,24 @@ class NativeLayer:
             ctypes.pythonapi.PyGILState_Ensure()
             self._attached.done = True
 
-    def _receive(self, stream: int, buffer: Any) -> None:
+    def _receive(self, stream: int, listener: _Listener, buffer: Any) -> None:
         info = buffer.info
         pcm = ctypes.string_at(info.data_ptr, info.num_channels * info.samples_per_channel * 2)
         self._library.drop(buffer.handle.id)
         if len(self._pending) >= MAX_PENDING:
             self._pending.popleft()
             self.dropped_frames += 1
-        self._pending.append((stream, pcm, monotonic()))
+        now = monotonic()
+        self._pending.append((stream, pcm, now))
+        if listener.gathers_since is None:
+            listener.gathers_since = now
+        if now - listener.gathers_since >= listener.patience_s:
+            self._wake()
+
+    def _wake(self) -> None:
         if not self._woken:
             self._woken = True
+            self._woken_at = monotonic()
             with self._ringing:
                 self._library.write(self._ring, b"!", 1)
 
@@ -146,14 +170,15 @@ class NativeLayer:
     def _deliver(self) -> None:
         with suppress(BlockingIOError):
             os.read(self._bell, 16)
-        self._woken = False
-        if self._pending and (waited_s := monotonic() - self._pending[0][2]) >= STALL_S:
+        if self._woken and (waited_s := monotonic() - self._woken_at) >= STALL_S:
             self._stalled(waited_s)
+        self._woken = False
         while self._pending:
             stream, pcm, at = self._pending.popleft()
-            on_audio = self._streams.get(stream)
-            if on_audio is not None:
-                on_audio(pcm, at)
+            listener = self._streams.get(stream)
+            if listener is not None:
+                listener.gathers_since = None
+                listener.patience_s = listener.on_audio(pcm, at) or 0.0
 
     def _stalled(self, waited_s: float) -> None:
         self.stalls += 1
@@ -182,11 +207,12 @@ class NativeLayer:
         new.queue_size_frames = 100
         new.type = self._audio.AudioStreamType.AUDIO_STREAM_NATIVE
         handle = self._client.request(request).new_audio_stream.stream.handle.id
-        self._streams[handle] = on_audio
+        self._streams[handle] = _Listener(on_audio)
         return NativeStream(self, handle)
 
     def close_stream(self, handle: int) -> None:
-        """Stops a stream; frames of it that wait are not delivered."""
+        """Stops a stream. What waits, of all streams, is delivered before."""
+        self._deliver()
         if self._streams.pop(handle, None) is not None:
             self._handle(handle).dispose()
 
