@@ -17,6 +17,7 @@ from .core.model import OFF, Preferences
 from .core.preferences import Allowed, Rejection, is_agent_name, with_value
 from .core.usage import LIST_PRICES, Prices
 from .errors import SettingsError, UnknownSettingError
+from .validation import as_settings_error
 
 TRANSCRIPT_FORMATS = ("jsonl", "srt", "vtt", "txt")
 
@@ -193,6 +194,9 @@ class Export(_Group):
     transcript: _Names = ()
     """Formats of the transcript that is kept: `jsonl`, `srt`, `vtt`, `txt`, comma-separated; none named:
     none is kept."""
+    own_words: Literal["read", "all"] = "read"
+    """Whose own words are kept: of those whom somebody reads in them, or of all who speak, which takes a
+    captions session for each who is not translated."""
     transcript_lines: int = Field(20_000, ge=1, le=1_000_000)
     """Lines of one room that are remembered; the oldest beyond them go."""
     transcript_bytes: int = Field(4_000_000, ge=10_000, le=1_000_000_000)
@@ -236,6 +240,7 @@ class ForEstimate(BaseSettings):
     voice_agent: VoiceAgent = VoiceAgent()
     vad: Vad = Vad()
     prices: PriceList = PriceList()
+    export: Export = Export()
 
     @classmethod
     def settings_customise_sources(
@@ -280,7 +285,6 @@ class Settings(ForEstimate):
     log_format: Literal["text", "json"] = Field("text", validation_alias=AliasChoices("PARLEY_LOG_FORMAT"))
 
     limits: Limits = Limits()
-    export: Export = Export()
     notes: Notes = Notes()
     defaults: Defaults = Defaults()
 
@@ -288,6 +292,12 @@ class Settings(ForEstimate):
     def preferences(self) -> Preferences:
         """The defaults of a participant who says nothing, checked when the settings were read."""
         return _preferences(self.defaults, self.limits.languages)
+
+    @property
+    def keeps_minutes(self) -> bool:
+        """Whether what is said in a room is kept: it is exported, summarised, or somebody may ask for it."""
+        asked = self.limits.transcript == "everybody" or bool(self.limits.hosts)
+        return bool(self.export.transcript or self.notes.model or asked)
 
     def price_list(self) -> Prices:
         """OpenAI's list prices, changed by PARLEY_PRICES__FILE. Raises SettingsError for a bad file."""
@@ -342,27 +352,6 @@ def _refuse_unknown(environment: Mapping[str, str]) -> None:
             raise UnknownSettingError(name, near)
 
 
-def _as_settings_error(error: ValidationError, environment: Mapping[str, str]) -> SettingsError:
-    first = error.errors()[0]
-    location = [str(part) for part in first["loc"]]
-    name = location[0] if location[0].isupper() else "PARLEY_" + "__".join(p.upper() for p in location[:2])
-    given = environment.get(name)
-    message = str(first["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
-    if given is None:
-        return SettingsError(name, None, _NEEDED.get(name, message))
-    if "KEY" in name or "SECRET" in name:
-        given = "(hidden)" if given else ""
-    return SettingsError(name, given, _NEEDED.get(name, message))
-
-
-_NEEDED = {
-    "LIVEKIT_URL": "the URL of the LiveKit server, such as wss://livekit.example.com",
-    "LIVEKIT_API_KEY": "the API key of the LiveKit server",
-    "LIVEKIT_API_SECRET": "the API secret of the LiveKit server",
-    "OPENAI_API_KEY": "an OpenAI API key (any text for the simulator)",
-}
-
-
 def _is_http(url: str) -> bool:
     parts = urlsplit(url)
     return parts.scheme in ("http", "https") and bool(parts.hostname)
@@ -391,6 +380,9 @@ def _check(settings: Settings) -> None:
             f"at most PARLEY_TRANSLATION__TAIL_MOST_S, {settings.translation.tail_most_s}",
         )
     _check_export(settings.export)
+    if settings.export.own_words == "all" and not settings.keeps_minutes:
+        needed = "read, while no PARLEY_EXPORT__TRANSCRIPT or PARLEY_NOTES__MODEL is set, and nobody may ask"
+        raise SettingsError("PARLEY_EXPORT__OWN_WORDS", "all", needed)
     _preferences(settings.defaults, settings.limits.languages)
     settings.price_list()
 
@@ -425,7 +417,7 @@ def load_for_estimate() -> ForEstimate:
     try:
         return ForEstimate()
     except ValidationError as e:
-        raise _as_settings_error(e, environment) from None
+        raise as_settings_error(e, environment) from None
 
 
 def load(agents: Sequence[str] = ()) -> Settings:
@@ -445,6 +437,6 @@ def load(agents: Sequence[str] = ()) -> Settings:
     try:
         settings = Settings()
     except ValidationError as e:
-        raise _as_settings_error(e, environment) from None
+        raise as_settings_error(e, environment) from None
     _check(settings)
     return settings

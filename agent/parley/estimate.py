@@ -57,7 +57,9 @@ def run(args: argparse.Namespace) -> int:
     told = config.load_for_estimate()
     agents = int(_number("--agents", args.agents, 0, MOST_PEOPLE, whole=True))
     people = People(
-        _groups("--people", args.people, needed=not agents), _groups("--listeners", args.listeners)
+        _groups("--people", args.people, needed=not agents),
+        _groups("--listeners", args.listeners),
+        told.export.own_words == "all",
     )
     minutes = _number("--minutes", args.minutes, 0, MOST_MINUTES)
     agent_minutes = _number("--agent-minutes", args.agent_minutes or args.minutes, 0, MOST_MINUTES)

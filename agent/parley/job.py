@@ -88,6 +88,7 @@ def room_policy(settings: Settings) -> RoomPolicy:
             settings.limits.usd_per_participant,
             translation.model,
             settings.captions.model,
+            settings.export.own_words == "all",
         ),
         agents=AgentPolicy(
             defaults=settings.voice_agent,
@@ -101,9 +102,9 @@ def room_policy(settings: Settings) -> RoomPolicy:
 def minutes_policy(settings: Settings) -> MinutesPolicy:
     """What is kept of what is said in a room."""
     export, limits, captions = settings.export, settings.limits, settings.captions
-    asked = limits.transcript == "everybody" or bool(limits.hosts)
     return MinutesPolicy(
-        kept=bool(export.transcript or settings.notes.model or asked),
+        kept=settings.keeps_minutes,
+        own_words=export.own_words == "all",
         bounds=MinutesBounds(export.transcript_lines, export.transcript_bytes),
         late=LatePolicy(captions.late_lines, captions.late_s),
         redact=redaction.load(export.redact),

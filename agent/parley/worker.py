@@ -39,8 +39,11 @@ def run(settings: Settings) -> int:
     logs.set_up(settings.log_level, settings.log_format)
     # The end-of-turn model is 244 MB that translation has no use for; the VAD is loaded by each job.
     os.environ.setdefault("LIVEKIT_AGENTS_PRELOAD_LOCAL_INFERENCE", "0")
-    # The framework looks for stalls of a job's loop every fifth of this: at its default, for 0.7 % of a core.
-    os.environ.setdefault("LIVEKIT_AGENTS_LOOP_BLOCK_WARN_MS", "250")
+    # The framework's watch over stalls wakes every process, and a thread of it, 20 to 50 times a second.
+    # Where audio waits for a job's loop, its native layer says so at no cost.
+    os.environ.setdefault("LIVEKIT_AGENTS_LOOP_BLOCK_WARN_MS", "0")
+    # What LiveKit's native side logs when its records are not made for Python: see `parley.room.native`.
+    os.environ.setdefault("RUST_LOG", "warn")
     # Jobs are forked from here on: their environment and what they import must be complete.
     http_context._set_default_cert_env()  # a CA bundle where the system has none
     importlib.import_module("livekit.agents.ipc._preload")  # the framework's warm-up, once for all jobs

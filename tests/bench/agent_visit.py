@@ -40,6 +40,8 @@ class Plan:
     round_trips_s: tuple[float, ...] = (0.0, 0.15)
     core: int | None = None
     """The one core that the worker gets; everybody else gets the others."""
+    watched: bool = False
+    """Whether stalls of the worker's loops are counted; that costs CPU."""
 
 
 @dataclass
@@ -63,8 +65,8 @@ class AgentVisit:
     """What others than the worker used of its core, where it has one of its own."""
     stalled_s: float = 0.0
     """What the microphones missed, all together, from the first to the last."""
-    blocked: tuple[int, int] = (0, 0)
-    """Times the worker's event loop stood still for 50 ms or more, and those by its own work."""
+    blocked: tuple[int, int] | None = None
+    """Times the worker's event loop stood still for 50 ms or more, and those by its own work; if watched."""
     tracebacks: int = 0
     """In the worker's log."""
     found: ear.Found = field(default_factory=ear.Found)
@@ -112,7 +114,7 @@ async def visit(kind: str, server: LiveKitServer, size: int, plan: Plan, logs: P
         directory = Path(name)
         async with contextlib.AsyncExitStack() as stack:
             sim = await stack.enter_async_context(talking_api(directory))
-            worker = agent_worker(kind, server, sim.base_url, logs, core=plan.core)
+            worker = agent_worker(kind, server, sim.base_url, logs, core=plan.core, watched=plan.watched)
             running = await stack.enter_async_context(worker)
             await asyncio.sleep(_SETTLE_S)
             result = AgentVisit(kind, size, memory(running.pid))
@@ -128,7 +130,7 @@ async def visit(kind: str, server: LiveKitServer, size: int, plan: Plan, logs: P
                 await _all(talker.interrupt(plan.interruptions, round_trip_s) for talker in talkers)
             await asyncio.sleep(_SETTLE_S)
             result.stalled_s = sum(stall.lost_s for t in talkers for stall in t.person.stalls)
-            result.blocked = running.blocked()
+            result.blocked = running.blocked() if plan.watched else None
         result.tracebacks = running.log_path.read_text(errors="replace").count("Traceback")
         result.found = await asyncio.to_thread(ear.found_in, talkers, directory)
     return result

@@ -44,7 +44,7 @@ from parley.room.track_output import Player, TrackOutput
 MIC_HZ = 48_000
 LANGUAGES = ("fr", "de")
 _CHUNK_S = 1.0
-_AHEAD_S = 1.0
+_AHEAD_S = 2.0
 _WARM_S = 4.0
 _LOOK_S = 0.01
 
@@ -61,19 +61,22 @@ class Mute:
 
 
 class StandIns:
-    """The microphones: fed a second ahead, without waiting for callbacks."""
+    """The microphones: fed one to two seconds ahead, without waiting for callbacks."""
 
-    def __init__(self, layer: NativeLayer, size: int, speaking: int) -> None:
+    def __init__(
+        self, layer: NativeLayer, size: int, speaking: int, speech: np.ndarray | None = None
+    ) -> None:
+        """`speech`: `int16[n]` at `MIC_HZ`, of whole seconds, said without end."""
         samples = round(MIC_HZ * _CHUNK_S)
-        queue_ms = round(1000 * (_CHUNK_S + 2 * _AHEAD_S))
+        queue_ms = round(1000 * (2 * _CHUNK_S + _AHEAD_S))
         self._layer = layer
         self._sources = [rtc.AudioSource(MIC_HZ, 1, queue_size_ms=queue_ms) for _ in range(size)]
         self.tracks = [
             rtc.LocalAudioTrack.create_audio_track(f"mic{i}", s) for i, s in enumerate(self._sources)
         ]
-        speech = _chunks(_speech(), samples)
+        said = _chunks(_speech() if speech is None else speech, samples)
         noise = _chunks(np.random.default_rng(1).normal(0, 18, 8 * samples).astype(np.int16), samples)
-        self._chunks = [speech if i < speaking else noise for i in range(size)]
+        self._chunks = [said if i < speaking else noise for i in range(size)]
         self._requests = [
             [layer.capture_request(source, MIC_HZ, samples, ctypes.addressof(chunk)) for chunk in chunks]
             for source, chunks in zip(self._sources, self._chunks, strict=True)
@@ -87,7 +90,7 @@ class StandIns:
         while True:
             for i, requests in enumerate(self._requests):
                 self._layer.capture(requests[(turn + i) % len(requests)])
-                due = began + (turn + (i + 1) / size) * _CHUNK_S - (_AHEAD_S if turn == 0 else 0)
+                due = began + (turn + (i + 1) / size) * _CHUNK_S - _AHEAD_S
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
             turn += 1
 
@@ -179,7 +182,8 @@ async def stock(
         yield
 
 
-async def _lateness(late: list[float]) -> None:
+async def lateness(late: list[float]) -> None:
+    """By how much a timer is late, in ms, for ever."""
     while True:
         due = time.monotonic() + _LOOK_S
         await asyncio.sleep(_LOOK_S)
@@ -194,7 +198,7 @@ async def main(mode: str, size: int, speaking: int, seconds: float, base_url: st
     count, late = Count(), list[float]()
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
         group.create_task(mics.feed())
-        group.create_task(_lateness(late))
+        group.create_task(lateness(late))
         if mode == "parley":
             await stack.enter_async_context(parley(layer, mics.tracks, count, base_url))
         elif mode != "base":

@@ -8,10 +8,11 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import latency
 from meeting import LANGUAGES, Meeting, Talk, idle_room, meeting
-from processes import Memory, Meter, busy_s, memory, own_cpu_s
+from processes import Memory, Meter, busy_s, memory, own_cpu_s, tree
 from workers import RunningApi, RunningWorker, new_room, simulated_api, worker
 
 from parley.demo.livekit_server import LiveKitServer
@@ -41,6 +42,8 @@ class Window:
     """Of those, the times its own thread was computing, not waiting for a processor."""
     stalled_s: float
     """What the microphones missed; more than 0: the machine was too busy, the window proves nothing."""
+    job: float = 0.0
+    """Of the worker: the job process."""
     began: float = 0.0
     sent_s: float = 0.0
     """Audio that came to the API."""
@@ -86,11 +89,18 @@ class Footprint:
         return (self.rooms.pss - self.one_room.pss) / _FURTHER_ROOMS
 
 
-class _Clock:
+class Microphones(Protocol):
+    """Those whose microphones have to keep up."""
+
+    def stalled_s(self, since: float) -> float:
+        """Seconds that they have missed since then."""
+
+
+class Clock:
     """The meters of all processes, started together."""
 
     def __init__(
-        self, server: LiveKitServer, running: RunningWorker, sim: RunningApi, people: Meeting
+        self, server: LiveKitServer, running: RunningWorker, sim: RunningApi, people: Microphones
     ) -> None:
         self._running = running
         self._people = people
@@ -98,10 +108,12 @@ class _Clock:
         self._blocked = running.blocked()
         pids = {"worker": running.pid, "server": server.pid, "simulator": sim.pid}
         self._meters = {name: Meter(pid) for name, pid in pids.items()}
+        self._jobs = [Meter(pid) for pid in tree(running.pid)[1:] if tree(pid) == [pid]]
         self._own = own_cpu_s()
         self._busy = busy_s()
 
     def stop(self) -> Window:
+        """What happened since."""
         seconds = time.monotonic() - self._began
         percent = {name: meter.percent() for name, meter in self._meters.items()}
         blocked, by_work = self._running.blocked()
@@ -110,6 +122,7 @@ class _Clock:
         return Window(
             seconds=seconds,
             worker=percent["worker"],
+            job=max((meter.percent() for meter in self._jobs), default=0.0),
             clients=clients,
             others=max(0.0, everything - clients - sum(percent.values())),
             server=percent["server"],
@@ -149,7 +162,7 @@ async def visit(
                 people.speak(_WARM_S)
                 await asyncio.sleep(_WARM_S + _TAIL_S)
             await asyncio.sleep(_SETTLE_S)
-            clock = _Clock(server, running, sim, people)
+            clock = Clock(server, running, sim, people)
             await asyncio.sleep(silent_s)
             result = Visit(kind, size, speakers, clock.stop())
             talks = await _speaking(result, seconds, server, running, sim, people)
@@ -168,7 +181,7 @@ async def _speaking(
 ) -> dict[str, Talk]:
     before = await running.latencies()
     talks = people.speak(seconds)
-    clock = _Clock(server, running, sim, people)
+    clock = Clock(server, running, sim, people)
     await asyncio.sleep(seconds)
     result.speaking = clock.stop()
     await asyncio.sleep(_TAIL_S)

@@ -30,6 +30,7 @@ _COMMANDS = {
     "parley": ("-m", "parley", "start"),
     "stock": (*_STOCK, str(HERE / "stock_worker.py")),
     "floor": (*_STOCK, str(HERE / "floor_worker.py")),
+    "stock-captions": (*_STOCK, str(HERE / "stock_captions.py")),
 }
 
 
@@ -78,10 +79,15 @@ class RunningApi:
 
 
 @contextlib.asynccontextmanager
-async def simulated_api(directory: Path) -> AsyncIterator[RunningApi]:
-    """The simulator; what it has kept is in the directory when the block has been left."""
-    argv = [sys.executable, str(HERE / "simulated_api.py"), str(directory)]
-    async with child_process(argv, stdout=asyncio.subprocess.PIPE) as process:
+async def simulated_api(
+    directory: Path, script: str = "simulated_api.py", **more: str
+) -> AsyncIterator[RunningApi]:
+    """The simulator; what it has kept is in the directory when the block has been left.
+
+    `more`: environment variables of its process.
+    """
+    argv = [sys.executable, str(HERE / script), str(directory)]
+    async with child_process(argv, env={**os.environ, **more}, stdout=asyncio.subprocess.PIPE) as process:
         assert process.stdout is not None
         async with asyncio.timeout(_READY_S):
             base_url = (await process.stdout.readline()).decode().strip()
@@ -90,9 +96,12 @@ async def simulated_api(directory: Path) -> AsyncIterator[RunningApi]:
 
 @contextlib.asynccontextmanager
 async def worker(
-    kind: str, server: LiveKitServer, base_url: str, languages: tuple[str, ...], directory: Path
+    kind: str, server: LiveKitServer, base_url: str, languages: tuple[str, ...], directory: Path, **more: str
 ) -> AsyncIterator[RunningWorker]:
-    """A worker of one of `KINDS`, ready for rooms. Raises TimeoutError with the end of its log."""
+    """A worker, ready for rooms: one of `KINDS`, or `stock-captions`. `more`: environment variables.
+
+    Raises TimeoutError with the end of its log.
+    """
     port = _free_port()
     env = {
         **{name: value for name, value in os.environ.items() if not name.startswith("PARLEY_")},
@@ -103,6 +112,7 @@ async def worker(
         "OPENAI_BASE_URL": base_url,
         "LIVEKIT_AGENTS_LOOP_BLOCK_WARN_MS": "50",
         "BENCH_LANGUAGES": ",".join(languages),
+        **more,
     }
     if kind == "parley":
         env |= {"PARLEY_HTTP_HOST": "127.0.0.1", "PARLEY_HTTP_PORT": str(port), "PARLEY_DRAIN_S": "1"}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from _pytest.runner import runtestprotocol
 from livekit import api
 from parley.demo.livekit_server import LiveKitServer, livekit_server
 
+from .dictation import DICTIONARY
 from .running import RunningWorker, environment, running_worker
 from .venue import CountedSimulator, Venue
 
@@ -102,6 +104,15 @@ def _starved(item: pytest.Item, reports: list[pytest.TestReport]) -> str:
     """What starved a failed run."""
     failed = any(report.failed and report.when == "call" for report in reports)
     return ", ".join(item.stash[VENUE].starved) if failed and VENUE in item.stash else ""
+
+
+@pytest.fixture
+def understood(venue: Venue) -> Iterator[None]:
+    """The simulated transcription knows the words that people say."""
+    options = venue.simulator.options
+    venue.simulator.options = replace(options, recognise_word=DICTIONARY.recognise)
+    yield
+    venue.simulator.options = options
 
 
 @pytest_asyncio.fixture(loop_scope="session")

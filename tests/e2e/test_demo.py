@@ -4,7 +4,9 @@ import asyncio
 import json
 import os
 import re
+import signal
 import sys
+import termios
 import wave
 from pathlib import Path
 
@@ -13,11 +15,16 @@ import pytest
 from .test_readme_agent import written_agent
 
 
+def _environment() -> dict[str, str]:
+    """Nothing of this process's settings, and the command."""
+    foreign = ("LIVEKIT_URL", "OPENAI_", "PARLEY_")
+    told = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
+    return told | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+
 async def demo(directory: Path, *options: str, typed: str = "", timeout_s: float = 280.0) -> tuple[int, str]:
     """Runs it with nothing of this process's settings; returns its exit status and what it showed."""
-    foreign = ("LIVEKIT_URL", "OPENAI_", "PARLEY_")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
-    environment |= {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment = _environment()
     log, keys = directory / "screen.txt", directory / "typed.txt"
     keys.write_text(typed, encoding="utf-8")
     with log.open("w") as screen, keys.open() as keyboard:
@@ -45,6 +52,46 @@ async def test_the_demo_delivers_every_word_and_writes_it_down(tmp_path: Path) -
         assert {"simulated" in json.loads(line)["text"] for line in lines} == {True}
         assert (tmp_path / f"{listener}-reads.vtt").read_text(encoding="utf-8").startswith("WEBVTT")
         assert (tmp_path / f"{listener}-reads.srt").read_text(encoding="utf-8").startswith("1\n")
+
+
+@pytest.mark.timeout(150)
+async def test_in_a_terminal_captions_stand_side_by_side(tmp_path: Path) -> None:
+    environment = _environment() | {"TERM": "xterm"}
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (40, 120))
+    process = await asyncio.create_subprocess_exec(
+        *("parley", "demo", "--out", str(tmp_path)),
+        env=environment,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown = bytearray()
+    loop, beside = asyncio.get_running_loop(), asyncio.Event()
+
+    def read() -> None:
+        shown.extend(os.read(ours, 65_536))
+        if re.search(r"ann: \[simulated fr\].*ann: \[simulated de\]", _plain(shown[-20_000:])):
+            beside.set()
+
+    loop.add_reader(ours, read)
+    try:
+        await asyncio.wait_for(beside.wait(), 120)
+        process.send_signal(signal.SIGINT)
+        assert await asyncio.wait_for(process.wait(), 60) == 0
+    finally:
+        loop.remove_reader(ours)
+        os.close(ours)
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert re.search(r"\ben +fr +de\b", _plain(shown))
+
+
+def _plain(shown: bytes | bytearray) -> str:
+    """What a terminal was told, without its orders."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", bytes(shown).decode("utf-8", "replace"))
 
 
 @pytest.mark.timeout(200)

@@ -45,7 +45,7 @@ async def test_a_worker_that_drains_calls_another_and_hands_over_each_speaker_at
         ):
             await gets(bob, FR)
             await gets(ann, ES)
-            serving, waiting = (first, second) if await _rooms(first) else (second, first)
+            serving, waiting = (first, second) if await rooms(first) else (second, first)
             ann.say(ann_says.pcm)
             bob.say(bob_says.pcm)
             for listener in (bob, ann):
@@ -59,7 +59,7 @@ async def test_a_worker_that_drains_calls_another_and_hands_over_each_speaker_at
             assert sorted(words_on(ann, ES, bob_says)) == list(range(16))
             assert len(events(bob, "worker.left")) == 1
             assert len({r.publisher_identity for r in recordings(bob, FR) if audible(r)}) == 2
-            assert await _rooms(waiting) == 1
+            assert await rooms(waiting) == 1
         assert await serving.exit() == 0
         await serving.nothing_left()
 
@@ -105,7 +105,7 @@ def _job(worker: RunningWorker) -> int:
     return job
 
 
-async def _rooms(worker: RunningWorker) -> float:
+async def rooms(worker: RunningWorker) -> float:
     """In how many rooms a worker is, as its metrics say after a second."""
     await asyncio.sleep(1.2)
     return (await worker.metrics())["parley_rooms"]

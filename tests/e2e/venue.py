@@ -15,6 +15,7 @@ from livekit import api
 from parley.demo.livekit_server import LiveKitServer
 from parley.demo.people import Hears, Person
 from parley.simulator import SessionRecord, Simulator, SimulatorOptions
+from parley.simulator.faults import Kind
 
 from .contention import Contention
 from .counting import pronounce, translated
@@ -35,9 +36,9 @@ class CountedSimulator(Simulator):
         super().__init__(SimulatorOptions(api_keys=frozenset({KEY}), records_kept=5_000, pronounce=pronounce))
         self.attempts = 0
 
-    def _refuse(self, request: web.Request) -> web.StreamResponse | None:
+    def _refuse(self, request: web.Request, kind: Kind = "refuse") -> web.StreamResponse | None:
         self.attempts += 1
-        return super()._refuse(request)
+        return super()._refuse(request, kind)
 
 
 class Venue:

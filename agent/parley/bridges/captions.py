@@ -26,7 +26,7 @@ from parley.core.transcript import Segment
 from parley.ports import AudioOut, Listening
 
 from .ear import KIND, Ear, Heard
-from .relay import Relay
+from .relay import TICK_S, Relay
 from .surroundings import Surroundings
 
 MISSING_S = 0.3
@@ -82,6 +82,8 @@ class CaptionsBridge(Relay[Ear]):
         self._listen = listen
         self._hints = hints
         self._words = Transcriber(policy.utterances, prefix=f"s-{random.randrange(1 << 32):08x}-")
+        self._ticking = False
+        """Whether time is looked at every `TICK_S`: then nobody has to be woken for each frame."""
         self._speaking = False
         self._heard_at = 0.0
 
@@ -108,7 +110,9 @@ class CaptionsBridge(Relay[Ear]):
             return
         self._speaking, self._heard_at = speaking, at
         if self._words.hear(pcm, at, speaking, pre_roll):
-            self._wake_all()
+            self._wake_ears()
+            if not self._ticking:
+                self._wake.set()
 
     def change(self, spec: BridgeSpec) -> None:
         """Other readers."""
@@ -243,8 +247,18 @@ class CaptionsBridge(Relay[Ear]):
 
     def _wake_all(self) -> None:
         self._wake.set()
+        self._wake_ears()
+
+    def _wake_ears(self) -> None:
         for ear in self._legs:
             ear.wake.set()
+
+    async def _pause(self, most_s: float) -> None:
+        self._ticking = most_s <= TICK_S
+        try:
+            await super()._pause(most_s)
+        finally:
+            self._ticking = False
 
     def _say(self, event: str, detail: str) -> None:
         key = self.spec.key

@@ -53,6 +53,8 @@ class Voice:
             "translation": Segmenter(f"t-{prefix}"),
             "source": Segmenter(f"s-{prefix}"),
         }
+        self._writing: dict[TextKind, Ledger] = {}
+        """Whose text came last."""
         self._said_until: dict[TextKind, float] = {"translation": -math.inf, "source": -math.inf}
 
     def expect(self) -> None:
@@ -77,10 +79,10 @@ class Voice:
             case OutputTranscript(delta=delta, elapsed_ms=elapsed_ms):
                 feed.written(now)
                 said = feed.spoken(ledger, elapsed_ms, source=False)
-                self._write("translation", delta, now, said, feed)
+                self._write("translation", delta, now, said, feed, ledger)
             case InputTranscript(delta=delta, elapsed_ms=elapsed_ms):
                 said = feed.spoken(ledger, elapsed_ms, source=True)
-                self._write("source", delta, now, said, feed)
+                self._write("source", delta, now, said, feed, ledger)
             case ErrorReported(error=error):
                 self._metrics.session_failed(KIND, type(error).__name__)
                 self._notices.say(
@@ -107,9 +109,18 @@ class Voice:
             self.audio.push(pcm)
 
     def _write(
-        self, kind: TextKind, delta: str, now: float, said: tuple[float, float] | None, feed: Feed
+        self,
+        kind: TextKind,
+        delta: str,
+        now: float,
+        said: tuple[float, float] | None,
+        feed: Feed,
+        ledger: Ledger,
     ) -> None:
         segmenter = self._segmenters[kind]
+        if self._writing.get(kind) is not ledger:
+            self._writing[kind] = ledger
+            segmenter.part()
         self._send(kind, (*segmenter.idle(now), *segmenter.push(delta, now, said)), feed)
 
     def _send(self, kind: TextKind, segments: Iterable[Segment], feed: Feed) -> None:

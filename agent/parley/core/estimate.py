@@ -78,6 +78,8 @@ class People:
     """Language → people who speak it, and want to hear everybody else in it."""
     listening: Mapping[str, int] = field(default_factory=dict)
     """Language → people who want to hear everybody in it, and do not speak."""
+    own_words: bool = False
+    """Whether all that is said is written down: a translation's session does it, where there is one."""
 
     @property
     def count(self) -> int:
@@ -97,8 +99,10 @@ class People:
 
     @property
     def demand(self) -> "Demand":
-        """What has to be translated for them."""
-        return Demand(self.speakers, self.speakers * max(0, len(self.languages) - 1))
+        """What has to be translated, and written down, for them."""
+        others = max(0, len(self.languages) - 1)
+        captions = self.speakers if self.own_words and not others else 0
+        return Demand(self.speakers, self.speakers * others, captions)
 
     def _number(self, language: str) -> int:
         return self.speaking.get(language, 0) + self.listening.get(language, 0)
@@ -112,7 +116,7 @@ class Demand:
     sessions: int
     """That may run at a time: one per speaker and language that is not theirs and somebody else wants."""
     captions: int = 0
-    """Speakers whose own words somebody reads, and who are not translated."""
+    """Speakers whose own words are written down, and who are not translated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +136,9 @@ def translated(demand: Demand, minutes: float, talk: Talk, models: Models) -> Mo
     spoken_s = 60.0 * minutes * talk.share / max(1, demand.speakers)
     sent_s = demand.sessions * min(60.0 * minutes, talk.sent_s(spoken_s, tail_s=talk.tail_s))
     usd = sent_s * models.prices.usd_per_second(models.translation)
-    return Mode("parley", demand.sessions, sent_s / 60.0, usd)
+    written_s = demand.captions * min(60.0 * minutes, talk.sent_s(spoken_s, tail_s=0.0))
+    usd += written_s * models.prices.usd_per_second(models.transcription)
+    return Mode("parley", demand.sessions + demand.captions, (sent_s + written_s) / 60.0, usd)
 
 
 def always_on(demand: Demand, minutes: float, models: Models) -> Mode:
@@ -189,6 +195,4 @@ class Running:
         """So much time has passed, and this was to be translated."""
         minutes = duration_s / 60.0
         self.usd += translated(demand, minutes, self.talk, self.models).usd
-        own_words = captions_only(demand, minutes, self.talk, self.models)
-        self.usd += own_words.usd * demand.captions / max(1, demand.speakers)
         self.always_on_usd += always_on(demand, minutes, self.models).usd

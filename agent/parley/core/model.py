@@ -7,6 +7,8 @@ from typing import Literal, NamedTuple
 AUTO = "auto"
 ORIGINAL = "original"
 OFF = "off"
+RECORD = ""
+"""The transcript of the room as one of its readers: no participant's identity is empty."""
 
 Kind = Literal["standard", "sip", "agent", "egress", "ingress", "other"]
 """LiveKit's participant kinds, as far as routing tells them apart."""

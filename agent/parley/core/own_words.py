@@ -4,10 +4,10 @@ A translation session can do it beside its work; a captions session does nothing
 down by one of them, from its first word to its last: the task changes hands between two phrases.
 """
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 
-from .model import ORIGINAL, BridgeKey
+from .model import ORIGINAL, RECORD, BridgeKey, Routes
 
 SWITCH_S = 30.0
 """Somebody who speaks this long without a pause is not waited for any more."""
@@ -65,3 +65,8 @@ class OwnWords:
             for speaker, writer in self._writers.items()
             if writer.unwanted_since is not None
         )
+
+
+def for_record(found: Iterable[Routes], written: Container[str]) -> list[Routes]:
+    """Without those that only the record reads, of speakers who are `written` down elsewhere: by an agent."""
+    return [route for route in found if route.readers != {RECORD} or route.speaker not in written]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal
 
-from .model import OFF, ORIGINAL, BridgeKey, BridgeSpec, Roster, Routes
+from .model import OFF, ORIGINAL, RECORD, BridgeKey, BridgeSpec, Roster, Routes
 from .preferences import shown
 
 
@@ -71,7 +71,8 @@ def limited(
     """What of `wanted` is within the limit of each participant: `most` sessions of which one is the speaker,
     and `most` by which one is served as a listener or reader.
 
-    What runs, and for whom, keeps its place before anything new gets one.
+    What runs, and for whom, keeps its place before anything new gets one. The record is nobody who could
+    have too many.
     """
     running_for = {key: _served(spec) for key, spec in running.items()}
     pairs = [(key, who) for key, spec in wanted.items() for who in _served(spec)]
@@ -83,7 +84,7 @@ def limited(
     for key, who in pairs:
         if key not in granted and spoken[key.speaker] >= most:
             refused.add(Refusal(key, key.speaker, most))
-        elif served[who] >= most:
+        elif who != RECORD and served[who] >= most:
             refused.add(Refusal(key, who, most))
         else:
             spoken[key.speaker] += key not in granted
@@ -104,12 +105,14 @@ def _only(spec: BridgeSpec, who: Set[str]) -> BridgeSpec:
 def plan(wanted: Mapping[BridgeKey, BridgeSpec], running: Mapping[BridgeKey, BridgeSpec], cap: int) -> Plan:
     """What to stop, change and start so that `running` becomes `wanted`, at most `cap` bridges.
 
-    What runs keeps its place under the cap before anything new gets one.
+    What runs keeps its place under the cap before anything new gets one, and what somebody asked for gets it
+    before what is only for the record.
     """
     stop = tuple(sorted(key for key in running if key not in wanted))
     kept = [key for key in running if key in wanted]
     change = tuple(wanted[key] for key in sorted(kept) if wanted[key] != running[key])
-    new = sorted(key for key in wanted if key not in running)
+    new = [key for key in wanted if key not in running]
+    new.sort(key=lambda key: (_served(wanted[key]) == {RECORD}, key))
     room = max(0, cap - len(kept))
     return Plan(stop, change, tuple(wanted[key] for key in new[:room]), tuple(new[room:]))
 

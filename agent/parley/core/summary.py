@@ -36,9 +36,12 @@ class Record:
         *,
         talk: Talk | None = None,
         models: Models | None = None,
+        own_words: bool = False,
     ) -> None:
+        """`own_words`: everybody's are written down, also where nobody reads them."""
         self._room = room
         self._accounts = accounts
+        self._own_words = own_words
         self._began = self._at = now
         self._people: dict[str, Person] = {}
         self._here: dict[str, Preferences] = {}
@@ -123,7 +126,7 @@ class Record:
     def _pass(self, now: float) -> None:
         passed, self._at = now - self._at, now
         if passed > 0:
-            self._estimate.passed(_demand(self._here), passed)
+            self._estimate.passed(_demand(self._here, self._own_words), passed)
 
     # From a job that dies to the one that replaces it
 
@@ -305,8 +308,8 @@ def _told(used: Metered) -> dict[str, Any]:
     }
 
 
-def _demand(here: Mapping[str, Preferences]) -> Demand:
-    """What those who are there ask for, as an estimate takes it."""
+def _demand(here: Mapping[str, Preferences], own_words: bool = False) -> Demand:
+    """What those who are there ask for, as an estimate takes it; `own_words`: of all, read or not."""
     wanted: Counter[str] = Counter()
     own: dict[str, set[str]] = {}
     for identity, p in here.items():
@@ -321,7 +324,7 @@ def _demand(here: Mapping[str, Preferences]) -> Demand:
         reads = here[identity].captions
         readers = sum(read[own_words] - (reads == own_words) for own_words in {ORIGINAL, language})
         sessions += into
-        captions += bool(readers) and not into
+        captions += (own_words or bool(readers)) and not into
     return Demand(len(speaking), sessions, captions)
 
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from .graphemes import is_unspaced, may_break
+
 SENTENCE_END = ".!?…。！？।؟"
 _NO_SPACE_NEEDED = "。！？।"
 MAX_CHARS = 160
@@ -26,7 +28,8 @@ class Segment:
 class Segmenter:
     """One stream of text: one speaker's own words, or their translation into one language.
 
-    Deltas are joined as they are delivered, with nothing put between them.
+    Deltas are joined as they are delivered, with nothing put between them but where another session goes on:
+    its first word is none of the last one's.
     """
 
     def __init__(self, prefix: str) -> None:
@@ -34,6 +37,7 @@ class Segmenter:
         self._count = 0
         self._text = ""
         self._came_s = 0.0
+        self._parted = False
         self._marks: list[tuple[int, float, float]] = []
         """From which character on the text was spoken from when to when."""
 
@@ -47,6 +51,9 @@ class Segmenter:
             self._marks.clear()
         if not self._marks or any(char.isalnum() for char in delta):
             self._marks.append((len(self._text), *(said or (now, now))))
+        if self._parted and delta:
+            self._parted = False
+            delta = " " * _are_two_words(self._text, delta) + delta
         self._text += delta
         self._came_s = now
         done = []
@@ -57,6 +64,10 @@ class Segmenter:
         if self._text.strip():
             done.append(self._segment(self._text.strip(), final=False))
         return [segment for segment in done if segment.text]
+
+    def part(self) -> None:
+        """Another session writes from here on."""
+        self._parted = True
 
     def idle(self, now: float) -> list[Segment]:
         """The final segment, if nothing was added for a pause; else nothing."""
@@ -94,3 +105,10 @@ class Segmenter:
                 space = self._text.rfind(" ", MAX_CHARS // 2, MAX_CHARS)
                 return space + 1 if space > 0 else MAX_CHARS
         return None
+
+
+def _are_two_words(text: str, more: str) -> bool:
+    """Whether a space is missing between two texts that have nothing to do with each other."""
+    if not text or text[-1].isspace() or more[0].isspace():
+        return False
+    return may_break(text[-1], more[0]) and not (is_unspaced(text[-1]) or is_unspaced(more[0]))

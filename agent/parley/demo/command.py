@@ -13,6 +13,7 @@ from pathlib import Path
 
 from parley.errors import SettingsError
 
+from .captions_view import CaptionRow, newest
 from .people import Person, access_token
 from .play import CAST, Script, call_worker, cast, count, perform, prepare, silence, write
 from .stage import Stage, Usage, stage
@@ -88,26 +89,28 @@ class _Show:
 
     def refresh(self) -> None:
         """Draw what is known now."""
-        rows = tuple(self._row(name, person) for name, person in self.people.items())
+        rows = tuple(PersonRow(name, CAST[name], p.speaking) for name, p in self.people.items())
+        captions = {CAST[name]: self._read(name, person) for name, person in self.people.items()}
         usage = self.usage
         self.snapshot = replace(
             self.snapshot,
             people=rows,
+            captions=captions,
             sessions=usage.sessions,
             cost_usd=usage.cost_usd,
             span_s=usage.span_s,
         )
         self.view.show(self.snapshot)
 
-    def _row(self, name: str, person: Person) -> PersonRow:
+    def _read(self, name: str, person: Person) -> tuple[CaptionRow, ...]:
+        """What somebody reads; those of their captions that are new are told one by one."""
         captions = list(person.captions)
         for caption in captions[-50:]:
             key = (name, caption.sender, caption.language, caption.segment_id)
             if caption.complete and caption.final and key not in self.read:
                 self.read.add(key)
                 self.view.caption(name, caption.sender, caption.language, caption.text)
-        last = {caption.sender: caption.text[-60:] for caption in captions[-50:] if caption.text.strip()}
-        return PersonRow(name, CAST[name], person.speaking, last)
+        return newest(captions)
 
     @contextlib.asynccontextmanager
     async def watching(self, where: Stage, people: Mapping[str, Person]) -> AsyncIterator[None]:

@@ -1,4 +1,4 @@
-"""What the demo shows: a table that is drawn over itself in a terminal, lines where it is written to a
+"""What the demo shows: a screen that is drawn over itself in a terminal, lines where it is written to a
 file."""
 
 from __future__ import annotations
@@ -14,19 +14,21 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from .captions_view import CaptionRow, rows_of, side_by_side
 from .tally import Tally
 
 _REFRESH_HZ = 4
+_OTHER_ROWS = 8
+"""Empty rows, the heads of the captions, what it costs, and the status, which may take two."""
 
 
 @dataclass(frozen=True)
 class PersonRow:
-    """One person now. `captions`: speaker → the last line read."""
+    """One person now, who speaks, hears and reads one language."""
 
     identity: str
     language: str
     speaking: bool
-    captions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Snapshot:
     status: str = ""
     notes: tuple[str, ...] = ()
     people: tuple[PersonRow, ...] = ()
+    captions: Mapping[str, tuple[CaptionRow, ...]] = field(default_factory=dict)
+    """Language → what is read in it."""
     sessions: Mapping[str, int] = field(default_factory=dict)
     cost_usd: Mapping[str, float] = field(default_factory=dict)
     span_s: float | None = None
@@ -54,7 +58,7 @@ class View:
     def show(self, snapshot: Snapshot) -> None:
         """Draw the snapshot; where the output is no terminal, write the lines that are new."""
         if self._live:
-            self._live.update(screen(snapshot))
+            self._live.update(screen(snapshot, self.console.width, self.console.height))
             return
         self._once(snapshot.title)
         for note in snapshot.notes:
@@ -64,7 +68,7 @@ class View:
             self._once(snapshot.status.split(" … ")[0])
 
     def caption(self, listener: str, speaker: str, language: str, text: str) -> None:
-        """A caption that is complete; only lines are written, the table has it already."""
+        """A caption that is complete; only lines are written, the screen has it already."""
         if not self._live:
             self.console.print(Text(f"{listener} reads {speaker} [{language}]: {text}"))
 
@@ -85,19 +89,23 @@ def open_view(console: Console | None = None) -> Iterator[View]:
         yield View(console, live)
 
 
-def screen(snapshot: Snapshot) -> Group:
-    """A snapshot as rich draws it."""
-    table = Table(box=box.SIMPLE_HEAD, expand=True)
-    table.add_column("", width=1)
-    table.add_column("person", no_wrap=True)
-    table.add_column("speaks", no_wrap=True)
-    table.add_column("reads", ratio=1, no_wrap=True, overflow="ellipsis")
-    for person in snapshot.people:
-        read = Text("   ").join(Text(f"{who}: {text}") for who, text in person.captions.items())
-        mark = Text("●" if person.speaking else " ", "green")
-        table.add_row(mark, person.identity, person.language, read)
-    lines = [Text(snapshot.title, "bold"), *(Text(note) for note in snapshot.notes)]
-    return Group(*lines, table, Text(usage_line(snapshot)), Text(snapshot.status, "dim"))
+def screen(snapshot: Snapshot, columns: int, rows: int) -> Group:
+    """A snapshot as rich draws it on a screen of so many columns and rows."""
+    lines = [Text(snapshot.title, "bold"), *(Text(note) for note in snapshot.notes), _people(snapshot.people)]
+    others = sum(max(1, -(-line.cell_len // columns)) for line in lines) + _OTHER_ROWS
+    captions = side_by_side(snapshot.captions, columns, rows_of(rows, others))
+    usage = Text(usage_line(snapshot))
+    return Group(*lines, Text(""), captions, Text(""), usage, Text(snapshot.status, "dim"))
+
+
+def _people(people: Sequence[PersonRow]) -> Text:
+    """Who is there, and who speaks."""
+    line = Text()
+    for person in people:
+        line.append("● " if person.speaking else "○ ", "green" if person.speaking else "dim")
+        line.append(f"{person.identity} speaks {person.language}   ")
+    line.rstrip()
+    return line
 
 
 def usage_line(snapshot: Snapshot) -> str:

@@ -1,16 +1,18 @@
 """What a room leaves behind as files: whole or not there, under names that any file system takes."""
 
+import fcntl
 import os
 import re
 import secrets
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+from typing import IO
 
+_STEM = r"\d{8}T\d{6}Z-(?:[A-Za-z0-9-]{1,60}-)?[0-9a-f]{8}"
 _OWN = re.compile(
-    r"\d{8}T\d{6}Z-(?:[A-Za-z0-9-]{1,60}-)?[0-9a-f]{8}"
-    r"(?:\.transcript(?:\.[a-z]{2,3})?\.(?:jsonl|srt|vtt|txt)|\.notes\.[a-z]{2,8}\.txt|\.json)"
+    _STEM + r"(?:\.transcript(?:\.[a-z]{2,3})?\.(?:jsonl|srt|vtt|txt)|\.notes\.[a-z]{2,8}\.txt|\.json)"
 )
 MOST_DELETED = 1_000
 """Files that are deleted at a time."""
@@ -29,6 +31,11 @@ def stem(room: str, at: datetime) -> str:
     plain = re.sub(r"[^A-Za-z0-9]+", "-", room).strip("-")[:NAME_CHARS].rstrip("-")
     parts = (at.strftime("%Y%m%dT%H%M%SZ"), plain, secrets.token_hex(4))
     return "-".join(part for part in parts if part)
+
+
+def is_stem(text: str) -> bool:
+    """Whether files of a room may begin with it: a name of no other place."""
+    return re.fullmatch(_STEM, text) is not None
 
 
 def write(directory: Path, name: str, body: bytes) -> Path:
@@ -52,17 +59,55 @@ def write(directory: Path, name: str, body: bytes) -> Path:
 def append(path: Path, text: str) -> None:
     """Writes to the end of a file that grows, for everybody to read at once. Blocks. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
+    with _alone(path, "a") as file:
         file.write(text)
+
+
+def read_newest(path: Path, most_bytes: int) -> tuple[list[str], int] | None:
+    """The newest whole lines of a file that grows, and its size; None where there is none.
+
+    Half a line at its end, of a worker that was killed, is ended. Blocks. Raises OSError.
+    """
+    if not path.exists():
+        return None
+    with _alone(path, "r") as file:
+        size = file.seek(0, os.SEEK_END)
+        with path.open("rb") as same:
+            same.seek(max(0, size - most_bytes))
+            body = same.read(size)
+    if body and not body.endswith(b"\n"):
+        append(path, "\n")
+    lines = body.decode("utf-8", "replace").splitlines()
+    return lines[1:] if size > most_bytes else lines, size
+
+
+@contextmanager
+def _alone(path: Path, mode: str) -> Iterator[IO[str]]:
+    """A file that no other worker writes to, or puts another in the place of, at this moment."""
+    while True:
+        with path.open(mode, encoding="utf-8") as file:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if _is_still(file, path):
+                yield file
+                return
+
+
+def _is_still(file: IO[str], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def sift(path: Path, keep: Callable[[str], bool]) -> None:
     """Leaves of a file only the lines to keep. Blocks. Raises OSError."""
     unfinished = path.with_name(f".{path.name}.part")
     try:
-        with path.open(encoding="utf-8") as old, unfinished.open("w", encoding="utf-8") as new:
+        with _alone(path, "r") as old, unfinished.open("w", encoding="utf-8") as new:
             new.writelines(line for line in old if keep(line))
-        unfinished.replace(path)
+            new.flush()
+            unfinished.replace(path)
     except OSError:
         with suppress(OSError):
             unfinished.unlink(missing_ok=True)

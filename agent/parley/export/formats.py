@@ -3,10 +3,11 @@
 import json
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from math import isfinite
 from typing import Any, Literal, get_args
 
 from parley.core.caption_layout import CaptionLayout, Spoken, laid_out
-from parley.core.minutes import Line
+from parley.core.minutes import Line, LineKind
 
 Format = Literal["jsonl", "srt", "vtt", "txt"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -51,6 +52,23 @@ def as_json(line: Line, began_at: datetime) -> dict[str, Any]:
         "text": line.text,
     }
     return told | {"beside": line.beside} if line.beside else told
+
+
+def from_json(row: object) -> Line | None:
+    """The line of a row that `as_json` made; None: it is another row, or none of them."""
+    if not isinstance(row, dict) or row.get("type", "line") != "line":
+        return None
+    texts = [row.get(key) for key in ("id", "speaker", "language", "kind", "text")]
+    beside = row.get("beside", "")
+    if not all(isinstance(text, str) for text in (*texts, beside)) or texts[3] not in get_args(LineKind):
+        return None
+    times = [row.get(key) for key in ("start_s", "end_s")]
+    if not all(isinstance(at, int | float) and isfinite(at) and at >= 0 for at in times):
+        return None
+    given = row.get("to", [beside] if beside else [])
+    to = frozenset(who for who in given if isinstance(who, str)) if isinstance(given, list) else frozenset()
+    identity, speaker, language, kind, text = texts
+    return Line(identity, speaker, language, kind, float(times[0]), float(times[1]), text, beside, to)  # type: ignore[arg-type]
 
 
 def to_jsonl(rows: Iterable[dict[str, Any]]) -> str:

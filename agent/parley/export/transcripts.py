@@ -2,6 +2,7 @@
 
 add ──▶ pending ──run──▶ …transcript.jsonl          leave ──▶ …transcript.fr.srt, .fr.vtt, .txt
 forget ─▶ (removed from the file)                         └─▶ webhook, in parts
+go_on ──▶ the file of the worker before this one is gone on with, if it is there
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 
@@ -23,17 +24,33 @@ from parley.errors import WebhookError
 from parley.metrics import Metrics
 from parley.ports import Notices
 
-from .files import append, delete_older, sift, stem, write
-from .formats import FORMAT, Format, as_json, dumped, iso, opening, to_jsonl, to_srt, to_txt, to_vtt
+from .files import append, delete_older, is_stem, read_newest, sift, stem, write
+from .formats import (
+    FORMAT,
+    Format,
+    as_json,
+    dumped,
+    from_json,
+    iso,
+    opening,
+    to_jsonl,
+    to_srt,
+    to_txt,
+    to_vtt,
+)
 from .notes import Written
 from .webhook import WebhookPolicy, send
 
 logger = logging.getLogger("parley.export")
 
+T = TypeVar("T")
+
 MOST_WAITING = 5_000
 """Lines that wait to be written; beyond it the oldest is left out of the file."""
 MOST_FILE_BYTES = 100_000_000
 """Of the JSON lines of one room; what is said after that is not in the file."""
+MOST_READ_BYTES = 20_000_000
+"""Of the JSON lines of a worker before this one: the newest are read again."""
 MOST_POST_BYTES = 500_000
 """Of one message to the webhook: a longer transcript is posted in parts."""
 MOST_PARTS = 20
@@ -63,6 +80,17 @@ class TranscriptPolicy:
         return bool(self.formats) and (self.directory is not None or self.webhook is not None)
 
 
+@dataclass(frozen=True, slots=True)
+class _GoOn:
+    """What was written before is to be read, and what is not in the file is to be written."""
+
+    known: "Known"
+
+
+Known = Callable[[list[Line]], list[Line]]
+"""Is told the lines that were found in a file; returns all that are known now."""
+
+
 class Transcripts:
     """One room's. Nothing that goes wrong in it goes further: it is counted and told."""
 
@@ -82,8 +110,8 @@ class Transcripts:
         self._metrics = metrics
         self._notices = notices
         self._stem = stem(room, began_at)
-        self._pending: deque[Line | str] = deque()
-        """Lines to write, and identities to forget."""
+        self._pending: deque[Line | str | _GoOn] = deque()
+        """Lines to write, identities to forget, and a file to go on with."""
         self._some = asyncio.Event()
         self._writing = asyncio.Lock()
         self._bytes = 0
@@ -96,7 +124,7 @@ class Transcripts:
             return
         self._pending.append(line)
         if len(self._pending) > MOST_WAITING:
-            self._pending.popleft()
+            self._pending.remove(next(one for one in self._pending if isinstance(one, Line)))
             self._break(f"more than {MOST_WAITING} lines wait to be written")
         self._some.set()
 
@@ -105,6 +133,25 @@ class Transcripts:
         if self._grows:
             self._pending.append(identity)
             self._some.set()
+
+    @property
+    def stem(self) -> str:
+        """What all files of this room begin with."""
+        return self._stem
+
+    def go_on(self, stem: str, began_at: datetime, known: Known) -> None:
+        """Another worker began these transcripts: where its file is, it is gone on with, else begun with all
+        that is known. Raises ValueError for a stem that is none."""
+        if not is_stem(stem):
+            raise ValueError(f"{stem[:80]!r} is no name of a transcript")
+        self._stem, self._began_at = stem, began_at
+        if self._grows:
+            self._pending.append(_GoOn(known))
+            self._some.set()
+
+    async def flush(self) -> None:
+        """Returns when all that was added is in the file, or could not be written."""
+        await asyncio.shield(self._write_pending())
 
     async def run(self) -> None:
         """Writes lines as they come; cancelled when the room ends."""
@@ -153,8 +200,12 @@ class Transcripts:
             pending, self._pending = self._pending, deque()
             await self._write(pending)
 
-    async def _write(self, pending: Collection[Line | str]) -> None:
+    async def _write(self, pending: Collection[Line | str | _GoOn]) -> None:
         path = self._path("jsonl")
+        for one in pending:
+            if isinstance(one, _GoOn):
+                await self._join(path, one.known)
+                pending = [other for other in pending if not isinstance(other, Line)]  # known, and written
         for forgotten in (one for one in pending if isinstance(one, str)):
             if self._begun:
                 await self._in_thread(sift, path, partial(_is_not_of, forgotten))
@@ -162,6 +213,18 @@ class Transcripts:
         rows = [one for one in pending if isinstance(one, Line) and not any(map(one.is_by_or_with, gone))]
         if rows and not self._broken:
             await self._append(as_json(row, self._began_at) for row in rows)
+
+    async def _join(self, path: Path, known: Known) -> None:
+        """Reads what another worker has written, and adds what is not in it."""
+        read = await self._in_thread(read_newest, path, MOST_READ_BYTES)
+        rows, self._bytes = read if read is not None else ([], 0)
+        self._begun = read is not None
+        found = [line for row in rows if (line := _line_of(row)) is not None]
+        written = {line.id for line in found}
+        missing = [line for line in known(found) if line.id not in written]
+        self._pending = deque(one for one in self._pending if not isinstance(one, Line))
+        if missing and not self._broken:
+            await self._append(as_json(line, self._began_at) for line in missing)
 
     async def _append(self, rows: Iterable[dict[str, Any]]) -> None:
         text = to_jsonl(rows)
@@ -198,16 +261,17 @@ class Transcripts:
         assert self._policy.directory is not None or not self._grows
         return (self._policy.directory or Path()) / f"{self._stem}.transcript.{ending}"
 
-    async def _in_thread(self, work: Callable[..., object], *args: object) -> None:
+    async def _in_thread(self, work: Callable[..., T], *args: object) -> T | None:
         if self._broken and work is not sift:
-            return
+            return None
         try:
             async with asyncio.timeout(WRITE_S):
-                await asyncio.to_thread(partial(work, *args))
+                return await asyncio.to_thread(partial(work, *args))
         except TimeoutError:
             self._break(f"no answer of the file system within {WRITE_S:g} s")
         except OSError as e:
             self._break(f"{e.strerror or type(e).__name__}: {self._policy.directory}")
+        return None
 
     def _break(self, why: str) -> None:
         """Nothing more is written; said once."""
@@ -275,6 +339,13 @@ def _parts(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
         parts[-1].append(row)
         size += length
     return parts
+
+
+def _line_of(row: str) -> Line | None:
+    try:
+        return from_json(json.loads(row))
+    except (ValueError, RecursionError):
+        return None  # half a line, of a worker that was killed
 
 
 def _is_not_of(identity: str, row: str) -> bool:

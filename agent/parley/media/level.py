@@ -1,5 +1,7 @@
 """How loud a stretch of PCM16 is."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,4 +36,4 @@ def rms(samples: NDArray[np.int16]) -> float:
     if not len(samples):
         return 0.0
     x = samples.astype(np.float32)
-    return float(np.sqrt(np.dot(x, x) / len(x)))
+    return math.sqrt(float(np.dot(x, x)) / len(x))

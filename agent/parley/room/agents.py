@@ -140,6 +140,12 @@ class RoomAgents:
         return {identity for running in self._running.values() for identity in running.want.hears}
 
     @property
+    def transcribed(self) -> set[str]:
+        """Identities of whom what they say is written down as part of a conversation."""
+        telling = [r for r in self._running.values() if not isinstance(r.agent, HybridAgent)]
+        return {identity for r in telling if r.meter.transcribes for identity in r.want.hears}
+
+    @property
     def tracks(self) -> list[tuple[TrackOutput, Wanted]]:
         """The published tracks, and whose they are."""
         return [(running.output, running.want) for running in self._running.values() if running.output.sid]

@@ -7,7 +7,7 @@ from typing import Any
 
 from parley.core.accounts import Account, Accounts, Line, payers_of
 from parley.core.estimate import Models
-from parley.core.model import ORIGINAL, BridgeSpec, Preferences, Roster
+from parley.core.model import ORIGINAL, RECORD, BridgeSpec, Preferences, Roster
 from parley.core.summary import Record
 from parley.core.usage import BudgetEvent, Tokens
 from parley.metrics import Metrics
@@ -27,6 +27,8 @@ class CostPolicy:
     usd_per_participant: float | None = None
     translation_model: str = "gpt-realtime-translate"
     captions_model: str = "gpt-realtime-whisper"
+    own_words: bool = False
+    """Everybody's are written down, also where nobody reads them: an estimate counts that."""
 
 
 class RoomCosts:
@@ -42,7 +44,7 @@ class RoomCosts:
             on_budget=self._on_budget,
         )
         models = Models(policy.translation_model, policy.captions_model, prices=metrics.prices)
-        self.record = Record(room, self.accounts, monotonic(), models=models)
+        self.record = Record(room, self.accounts, monotonic(), models=models, own_words=policy.own_words)
         self.notices: Notices = _Remembered(notices, self.record)
         """Says what it is told, and remembers it for the summary."""
         self._policy = policy
@@ -68,12 +70,15 @@ class RoomCosts:
     def bridge(self, spec: Callable[[], BridgeSpec], payer: Callable[[str], str]) -> Account:
         """Opens the account of one session of a bridge; `spec`: whom it is for, at that moment."""
         key = spec().key
+        captions = key.language == ORIGINAL
 
         def payers() -> frozenset[str]:
             now = spec()
-            return frozenset(map(payer, payers_of(now.listeners, now.readers, now.source_readers)))
+            asking = payers_of(now.listeners, now.readers, now.source_readers)
+            if captions and RECORD in asking:
+                return frozenset()  # it is there whoever reads along: nobody's budget may end it
+            return frozenset(map(payer, asking - {RECORD}))
 
-        captions = key.language == ORIGINAL
         model = self._policy.captions_model if captions else self._policy.translation_model
         line = Line("captions" if captions else "translation", key.speaker, key.language)
         return self.accounts.open(line, model, payers)
@@ -135,6 +140,11 @@ class AgentAccounts:
             if transcriber
             else None
         )
+
+    @property
+    def transcribes(self) -> bool:
+        """Whether what is said to the agent is written down."""
+        return self._transcription is not None
 
     def tokens(self, used: Tokens) -> None:
         """What one response used."""

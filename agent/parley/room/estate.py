@@ -6,6 +6,8 @@
     parley.estate {"wishes": {bob: …}}                               ──▶  what was set in between
     parley.estate {"usd": {ann: …}}                                  ──▶  what was spent in all, at the end
 
+With the number goes what the minutes of the room are gone on with: see `minutes_handover`.
+
 A text stream and an attribute may overtake each other: the number keeps them in order.
 """
 
@@ -20,6 +22,7 @@ from parley.core.accounts import Accounts
 
 from .changes import ROOM
 from .handover import read_text, send_text
+from .minutes_handover import MinutesHandover
 from .roster import People
 from .succession import Succession
 from .track_input import Spawn
@@ -44,6 +47,7 @@ class Estate:
         people: People,
         accounts: Accounts,
         succession: Succession,
+        record: MinutesHandover,
         changed: Callable[[str], None],
         spawn: Spawn,
     ) -> None:
@@ -52,6 +56,7 @@ class Estate:
         self._people = people
         self._accounts = accounts
         self._succession = succession
+        self._record = record
         self._changed = changed
         self._spawn = spawn
         self._to: str | None = None
@@ -76,7 +81,8 @@ class Estate:
             logger.warning("what %d people set is not handed over", len(wishes) - MOST_PEOPLE)
         if sparing and not self._accounts.limits_participants:
             usd = {identity: spent for identity, spent in usd.items() if not self._people.declines(identity)}
-        return {"wishes": dict(list(wishes.items())[:MOST_PEOPLE]), "usd": usd}
+        known = dict(list(wishes.items())[:MOST_PEOPLE])
+        return {"wishes": known, "usd": usd, "minutes": self._record.heading}
 
     def refusals(self) -> dict[str, Any]:
         """The least of it: who declines."""
@@ -91,6 +97,7 @@ class Estate:
         if self._to is None:
             return False
         self.number += 1
+        await self._record.give(self._to)
         sent = await self._send({"number": self.number, **self.known()})
         if not sent:
             self.keep()
@@ -99,6 +106,7 @@ class Estate:
     def keep(self) -> None:
         """The other one does not take over after all."""
         self._to = None
+        self._record.keep()
 
     async def pass_on(self, identity: str) -> bool:
         """Something was set here that the other one has to know, too; returns whether it was told."""
@@ -107,6 +115,7 @@ class Estate:
     async def settle(self) -> None:
         """Nothing is spent here any more."""
         if self._to is not None:
+            await self._record.settle()
             await self._send({"usd": self._newest_spending()})
 
     def _newest_spending(self) -> dict[str, float]:
@@ -146,6 +155,7 @@ class Estate:
         """Takes what another worker knew, by its identity; what makes no sense of it is left."""
         self._take_wishes(_object(given, "wishes"))
         self._take_spending(sender, _object(given, "usd"))
+        self._record.inherit(_object(given, "minutes"))
         if isinstance(given.get("number"), int):
             self._succession.inherited(sender, given["number"])
         self._changed(ROOM)

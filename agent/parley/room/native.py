@@ -1,12 +1,13 @@
 """LiveKit's native layer, entered below its Python API where that costs too much.
 
-The one file that touches private API (`_ffi_client`, `_proto`) of the livekit package. Three things
+The one file that touches private API (`_ffi_client`, `_proto`) of the livekit package. Four things
 are done here:
 
 - **one demultiplexer for all audio streams**: the public `AudioStream` hands every frame of every
   stream to every other stream, so its cost grows with the square of their number;
 - **audio captured without waiting**: the public `capture_frame` awaits a callback that wakes every
   subscriber of the native event queue, a hundred times a second per track;
+- **native log records that nobody reads** are not made;
 - **text sent in another participant's name in one round trip**.
 
 `native_layer()` returns None where this version of the livekit package is not as expected; callers
@@ -21,6 +22,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
@@ -28,36 +30,69 @@ from livekit import rtc
 
 logger = logging.getLogger("parley.room")
 
-OnAudio = Callable[[bytes, float], None]
-"""Called on the loop with PCM16 mono and the monotonic time at which it arrived."""
+OnAudio = Callable[[bytes, float], float | None]
+"""Called on the loop with PCM16 mono and the monotonic time at which it arrived. Returns for how many
+seconds what comes next may wait for more of it; None: not at all."""
 
 MAX_PENDING = 2_000
 """Audio frames that may wait for the loop, all streams together; the oldest are dropped."""
+STALL_S = 0.25
+"""Audio that waits this long for the loop is told of: something has held the loop up."""
+_TELL_EVERY_S = 60.0
 _MARK = 1 << 48
 """Request ids of ours start here; the native layer counts its own from 1."""
+_OURS = _MARK + 1
+"""The id of all captures: nobody waits for one."""
+_CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t)
+_kept: list[Any] = []
+"""Callbacks that native threads may still be in when their layer has been closed: one for each layer."""
+
+
+@dataclass(slots=True)
+class _Listener:
+    """Whoever is told of a stream's frames."""
+
+    on_audio: OnAudio
+    patience_s: float = 0.0
+    gathers_since: float | None = None
+    """When the oldest frame came that waits for more."""
 
 
 class NativeLayer:
     """The process's native event queue with a tap in front of it. Create one with `native_layer`."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        from livekit.rtc._ffi_client import FfiClient, FfiHandle
+        from livekit.rtc._ffi_client import FfiClient, FfiHandle, ffi_event_callback
         from livekit.rtc._proto import audio_frame_pb2, ffi_pb2
 
         self._client: Any = FfiClient.instance
         self._handle: Any = FfiHandle
+        self._theirs: Any = ffi_event_callback
+        callback = _CALLBACK(self._on_event)
+        _kept.append(callback)
+        self._ours: Any = ctypes.cast(callback, type(ffi_event_callback))
+        done = ffi_pb2.FfiEvent()
+        done.capture_audio_frame.async_id = _OURS
+        self._captured = done.SerializeToString()
+        heard = ffi_pb2.FfiEvent()
+        heard.audio_stream_event.stream_handle = 1
+        self._heard = heard.SerializeToString()[:1]
         self._library = _Library(self._client._ffi_lib)
         self._audio: Any = audio_frame_pb2
         self._ffi: Any = ffi_pb2
         self._loop = loop
-        self._streams: dict[int, OnAudio] = {}
+        self._streams: dict[int, _Listener] = {}
         self._attached = threading.local()
         self._pending: deque[tuple[int, bytes, float]] = deque()
         self._woken = False
+        self._woken_at = 0.0
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._last_id = _MARK
         self.dropped_frames = 0
         """Frames dropped because the loop did not keep up."""
+        self.stalls = 0
+        """Times that the loop let audio wait for `STALL_S` or more."""
+        self._stall_told_at = -_TELL_EVERY_S
         self._ringing = threading.Lock()
         self._bell, self._ring = os.pipe()
         os.set_blocking(self._bell, False)
@@ -65,27 +100,51 @@ class NativeLayer:
         loop.add_reader(self._bell, self._deliver)
         self._put = self._client.queue.put
         self._client.queue.put = self._tap
+        self._listen(self._ours, logs=logging.getLogger("livekit").isEnabledFor(logging.DEBUG))
 
     def close(self) -> None:
         """Takes the tap out."""
         self._streams.clear()
         self._client.queue.put = self._put
+        self._listen(self._theirs, logs=True)
         self._loop.remove_reader(self._bell)
         with self._ringing:
             os.close(self._ring)
             self._ring = -1
         os.close(self._bell)
 
+    def _listen(self, callback: Any, *, logs: bool) -> None:
+        """Has native events come to `callback`; log records among them, or to stderr as `RUST_LOG` says.
+
+        Every record comes, each by itself: 70 a second for two people with an agent, of which Python's side
+        of the SDK drops all that are traces.
+        """
+        version = rtc.__version__.encode("ascii")
+        self._client._ffi_lib.livekit_ffi_initialize(callback, logs, b"python", version)
+
     # On the native thread.
+
+    def _on_event(self, address: int, length: int) -> None:
+        """An event, serialised. The two that come a hundred times a second are taken here."""
+        data = ctypes.string_at(address, length)
+        if data == self._captured:
+            self._stay_attached()
+        elif data.startswith(self._heard):
+            self._tap(self._ffi.FfiEvent.FromString(data))
+        else:
+            self._theirs(ctypes.cast(address, ctypes.POINTER(ctypes.c_uint8)), length)
 
     def _tap(self, event: Any) -> None:
         which = event.WhichOneof("message")
         if which == "audio_stream_event":
             self._stay_attached()
             audio = event.audio_stream_event
-            if audio.stream_handle in self._streams:
+            listener = self._streams.get(audio.stream_handle)
+            if listener is not None:
                 if audio.HasField("frame_received"):
-                    self._receive(audio.stream_handle, audio.frame_received.frame)
+                    self._receive(audio.stream_handle, listener, audio.frame_received.frame)
+                else:
+                    self._wake()
                 return
         elif which == "capture_audio_frame":
             self._stay_attached()
@@ -106,16 +165,24 @@ class NativeLayer:
             ctypes.pythonapi.PyGILState_Ensure()
             self._attached.done = True
 
-    def _receive(self, stream: int, buffer: Any) -> None:
+    def _receive(self, stream: int, listener: _Listener, buffer: Any) -> None:
         info = buffer.info
         pcm = ctypes.string_at(info.data_ptr, info.num_channels * info.samples_per_channel * 2)
         self._library.drop(buffer.handle.id)
         if len(self._pending) >= MAX_PENDING:
             self._pending.popleft()
             self.dropped_frames += 1
-        self._pending.append((stream, pcm, monotonic()))
+        now = monotonic()
+        self._pending.append((stream, pcm, now))
+        if listener.gathers_since is None:
+            listener.gathers_since = now
+        if now - listener.gathers_since >= listener.patience_s:
+            self._wake()
+
+    def _wake(self) -> None:
         if not self._woken:
             self._woken = True
+            self._woken_at = monotonic()
             with self._ringing:
                 self._library.write(self._ring, b"!", 1)
 
@@ -124,12 +191,26 @@ class NativeLayer:
     def _deliver(self) -> None:
         with suppress(BlockingIOError):
             os.read(self._bell, 16)
+        if self._woken and (waited_s := monotonic() - self._woken_at) >= STALL_S:
+            self._stalled(waited_s)
         self._woken = False
         while self._pending:
             stream, pcm, at = self._pending.popleft()
-            on_audio = self._streams.get(stream)
-            if on_audio is not None:
-                on_audio(pcm, at)
+            listener = self._streams.get(stream)
+            if listener is not None:
+                listener.gathers_since = None
+                listener.patience_s = listener.on_audio(pcm, at) or 0.0
+
+    def _stalled(self, waited_s: float) -> None:
+        self.stalls += 1
+        now = monotonic()
+        if now - self._stall_told_at >= _TELL_EVERY_S:
+            self._stall_told_at = now
+            logger.warning(
+                "the event loop stood still: audio waited for it for %.2f s (%d times so far)",
+                waited_s,
+                self.stalls,
+            )
 
     def _answer(self, request_id: int, answer: Any) -> None:
         waiting = self._waiting.pop(request_id, None)
@@ -147,11 +228,12 @@ class NativeLayer:
         new.queue_size_frames = 100
         new.type = self._audio.AudioStreamType.AUDIO_STREAM_NATIVE
         handle = self._client.request(request).new_audio_stream.stream.handle.id
-        self._streams[handle] = on_audio
+        self._streams[handle] = _Listener(on_audio)
         return NativeStream(self, handle)
 
     def close_stream(self, handle: int) -> None:
-        """Stops a stream; frames of it that wait are not delivered."""
+        """Stops a stream. What waits, of all streams, is delivered before."""
+        self._deliver()
         if self._streams.pop(handle, None) is not None:
             self._handle(handle).dispose()
 
@@ -164,7 +246,7 @@ class NativeLayer:
         request = self._ffi.FfiRequest()
         capture = request.capture_audio_frame
         capture.source_handle = source._ffi_handle.handle
-        capture.request_async_id = _MARK + 1
+        capture.request_async_id = _OURS
         capture.buffer.data_ptr = address
         capture.buffer.sample_rate = rate_hz
         capture.buffer.num_channels = 1

@@ -12,6 +12,7 @@ import aiohttp
 from livekit import rtc
 from parley.access import Access
 from parley.core.model import BridgeKey, BridgeSpec
+from parley.core.own_words import for_record
 from parley.core.planning import desired
 from parley.core.preferences import Rejection
 from parley.core.routing import routes
@@ -26,8 +27,10 @@ from .changes import ROOM, Changes
 from .consecutive import RoomTurns
 from .costs import Leave, RoomCosts
 from .estate import Estate
+from .gauges import keep_gauges
 from .layouts import Around, Track, layout_of
 from .minutes import NewTranscripts, RoomMinutes
+from .minutes_handover import MinutesHandover
 from .minutes_requests import MinutesRequests
 from .native import NativeLayer, native_layer
 from .originals import Originals, originals_of
@@ -41,7 +44,7 @@ from .set_preferences import SetPreferences
 from .succession import Succession
 from .takeover import PHRASE_S, Takeover
 from .text_output import RoomNotices, TextOutput
-from .track_input import FRAME_MS, Ingress
+from .track_input import Ingress
 from .track_output import Player, TrackOutput
 from .translations import RoomTranslations, SessionLimits
 
@@ -53,7 +56,6 @@ FINISH_S = 45.0
 """How long what was said may take to come out when the room is left."""
 GIVE_BACK_S = 5.0
 """How long the original voices may take to be given back when the room is left."""
-GAUGES_S = 1.0
 
 
 class RoomSupervisor:
@@ -99,7 +101,11 @@ class RoomSupervisor:
             self._look_again,
             policy.vocabulary,
         )
-        estate = Estate(room, self._people, self._costs.accounts, self._succession, self._set, self._spawn)
+        self._record = MinutesHandover(room, self._minutes, self._succession.precedes, self._spawn)
+        estate = Estate(
+            *(room, self._people, self._costs.accounts, self._succession, self._record),
+            *(self._set, self._spawn),
+        )
         self._safekeeping = Safekeeping(state, estate, self._costs, metrics, lambda: not self._standby)
         self._setting = SetPreferences(
             *(room, self._people, policy.hosts, self._set, lambda: self._standby),
@@ -198,7 +204,9 @@ class RoomSupervisor:
                 background = [
                     self._spawn(self._player.run(), "player"),
                     self._spawn(self._text.run(), "text output"),
-                    self._spawn(self._gauges(), "gauges"),
+                    self._spawn(
+                        keep_gauges(self._metrics, self._translations, self._agents, self._layer), "gauges"
+                    ),
                     self._spawn(self._asking.run(), "minutes"),
                     self._spawn(self._safekeeping.run(), "safekeeping"),
                 ]
@@ -278,6 +286,8 @@ class RoomSupervisor:
         if agents is not None and not self._takeover.released:
             await agents.fit({} if standby or self._succession.agents_held else self._people.roster)
         translations = self._translations
+        if not standby:
+            self._record.begin()
         # Just before: from then on those who begin to read get what is said.
         self._minutes.follow({} if standby else self._people.roster, self._affords)
         wanted = {} if standby else self._wanted()
@@ -297,8 +307,10 @@ class RoomSupervisor:
             await self._takeover.succeed(participants)
 
     def _wanted(self) -> dict[BridgeKey, BridgeSpec]:
-        readers = self._agents.readers if self._agents is not None else {}
+        agents = self._agents
+        readers = self._minutes.readers | (agents.readers if agents is not None else {})
         found = routes(self._people.roster, readers, self._affords)
+        found = for_record(found, agents.transcribed if agents is not None else ())
         return self._takeover.held(desired(found, self._translations.writer))
 
     def _affords(self, reader: str) -> bool:
@@ -427,23 +439,11 @@ class RoomSupervisor:
 
     async def _leave(self) -> None:
         """Hands over what the room leaves behind."""
-        await self._asking.leave()
+        if not await self._record.leave():
+            await self._asking.leave()
         if self._leave_behind is not None:
             await self._costs.leave(self._leave_behind)
         await self._safekeeping.end()
-
-    async def _gauges(self) -> None:
-        """Keeps the gauges of all queues current."""
-        told = 0
-        while True:
-            await asyncio.sleep(GAUGES_S)
-            running = self._translations.all
-            waiting_s = self._agents.waiting_s if self._agents is not None else 0.0
-            self._metrics.waiting("session", waiting_s + sum(r.bridge.waiting_s for r in running))
-            self._metrics.waiting("playout", sum(r.output.waiting_s for r in running if r.output))
-            if self._layer is not None and self._layer.dropped_frames > told:
-                self._metrics.dropped("ingress", (self._layer.dropped_frames - told) * FRAME_MS / 1000)
-                told = self._layer.dropped_frames
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
         return self._group.create_task(work, name=name)

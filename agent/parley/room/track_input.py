@@ -72,10 +72,11 @@ class Hearer(Protocol):
 
     def hear(
         self, pcm: bytes, at: float, speaking: bool, pre_roll: Sequence[bytes], voiced_s: float = 0.0
-    ) -> None:
+    ) -> float | None:
         """A frame of PCM16 mono 24 kHz that arrived at `at`, of which `voiced_s` seconds are voice.
 
-        `speaking`: a phrase lives; `pre_roll`: what was captured just before.
+        `speaking`: a phrase lives; `pre_roll`: what was captured just before. Returns for how many seconds
+        the next frame may wait for others; None: not at all.
         """
 
 
@@ -110,10 +111,10 @@ class Blend:
         self._waiting: deque[bytes] = deque(maxlen=MOST_WAITING)
         self._alone = MISSING_FRAMES
 
-    def microphone(self, pcm: bytes, at: float) -> None:
-        """A frame of the microphone."""
+    def microphone(self, pcm: bytes, at: float) -> float | None:
+        """A frame of the microphone; see OnAudio."""
         self._alone = 0
-        self._deliver(mixed([pcm, self._waiting.popleft()]) if self._waiting else pcm, at)
+        return self._deliver(mixed([pcm, self._waiting.popleft()]) if self._waiting else pcm, at)
 
     def screen(self, pcm: bytes, at: float) -> None:
         """A frame of the screen's sound."""
@@ -156,18 +157,21 @@ class Microphone:
         """The length of frames that is needed now."""
         return min(self.lengths.values(), default=FRAME_MS)
 
-    def on_audio(self, pcm: bytes, at: float) -> None:
-        """One frame of PCM16 mono 24 kHz that arrived at `at`."""
+    def on_audio(self, pcm: bytes, at: float) -> float | None:
+        """One frame of PCM16 mono 24 kHz that arrived at `at`; see OnAudio."""
         if self._closed or self.silenced:
-            return
+            return None
         self.heard_at = at
         speaking = self._gate.decide(self._speech.push(np.frombuffer(pcm, dtype=np.int16)))
         if self._gate.voiced_s:
             self._spoke(self._gate.voiced_s)
         pre_roll = self._gate.pre_roll
-        for hearer in self.hearers.values():
-            hearer.hear(pcm, at, speaking, pre_roll, self._gate.voiced_s)
+        patience_s = [
+            hearer.hear(pcm, at, speaking, pre_roll, self._gate.voiced_s) or 0.0
+            for hearer in self.hearers.values()
+        ]
         self._gate.remember(pcm, seconds(len(pcm)))
+        return min(patience_s, default=None)
 
     def interrupt(self) -> None:
         """Muted, or the track is gone: the phrase is over, nothing from before is kept."""

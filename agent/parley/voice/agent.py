@@ -45,7 +45,7 @@ from .mouth import Mouth, SpeechTrack
 from .ports import Ending, Surroundings
 from .spending import KIND, Spending
 from .tools import Guard
-from .utterance import Utterance
+from .utterance import GATHER_S, Utterance
 
 logger = logging.getLogger("parley.voice")
 
@@ -156,17 +156,18 @@ class VoiceAgent:
 
     def hear(
         self, pcm: bytes, at: float, speaking: bool, pre_roll: Sequence[bytes], voiced_s: float = 0.0
-    ) -> None:
-        """What the participant's microphone delivered. Called on the loop; never blocks."""
+    ) -> float:
+        """What the participant's microphone delivered; see Hearer. Called on the loop; never blocks."""
         if voiced_s > 0:
             self._patience.active(at, by_person=True)
         if self._floor is not None:
             self._floor.heard(at, voiced_s)
             if self._floor.open:
                 self._wake.set()
-        if not self._listens:
-            return
-        self._utterance.hear(pcm, at, speaking, pre_roll, voiced_s)
+        if self._listens:
+            self._utterance.hear(pcm, at, speaking, pre_roll, voiced_s)
+        idle = self._floor is not None and not (self._floor.busy or self._floor.open)
+        return GATHER_S if idle and self._utterance.patient(at) else 0.0
 
     def _end_of_turn(self) -> None:
         """Parley's own VAD has heard the end of a turn."""

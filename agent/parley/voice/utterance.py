@@ -18,6 +18,9 @@ ONSET_S = 0.3
 """From the first voice on, every frame is sent as it comes: the API finds the turn in it."""
 PAUSE_S = 0.2
 """Voice after so much of none is an onset again."""
+GATHER_S = 0.06
+"""How long audio may wait for more of it before it is heard here, where nothing hangs on it: three frames of
+a microphone, as long as a piece."""
 _PIECE_BYTES = round(PIECE_S * BYTES_PER_S)
 
 
@@ -87,6 +90,15 @@ class Utterance:
             return False
         silent_s = at - self._voice_at
         return at < self._onset_until or (silent_s >= self._decides_after_s and not self._answered)
+
+    def patient(self, at: float) -> bool:
+        """Whether what comes in the next `GATHER_S` may come together: nothing is decided by it."""
+        if not self._open:
+            return True
+        silent_s = at - self._voice_at + GATHER_S
+        if self._over is not None:
+            return silent_s < self._silence_s
+        return at >= self._onset_until and (self._answered or silent_s < self._decides_after_s)
 
     def _flush(self) -> None:
         if self._held:

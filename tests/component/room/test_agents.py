@@ -304,7 +304,7 @@ async def test_an_agent_gets_a_track_and_a_microphone(serve: Serve) -> None:
         assert stage.names == ["clerk"]
         assert stage.published == ["TR_parley-agent:ana"]
         assert stage.attached == {("ana", "of ana")}
-        assert stage.agents.speakers == {"ana"}
+        assert stage.agents.speakers == stage.agents.transcribed == {"ana"}
         assert [(o.sid, w.beside, set(w.hears)) for o, w in stage.agents.tracks] == [
             ("TR_parley-agent:ana", "ana", {"ana"})
         ]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from parley.core.model import BridgeKey, BridgeSpec, Participant, Preferences
+from parley.core.model import ORIGINAL, RECORD, BridgeKey, BridgeSpec, Participant, Preferences
 from parley.core.usage import Tokens
 from parley.metrics import Metrics
 from parley.room.costs import CostPolicy, RoomCosts
@@ -113,3 +113,21 @@ async def test_a_worker_that_only_stood_by_leaves_nothing_behind() -> None:
     stage.costs.follow({})
     stage.costs.follow({"rec": RECORDER})
     assert await stage.leave() is None
+
+
+def test_what_is_written_down_for_the_record_is_paid_by_the_room_alone() -> None:
+    stage = Stage(usd_per_participant=FRAME_USD)
+    nobody: frozenset[str] = frozenset()
+    kept = BridgeSpec(BridgeKey("ann", ORIGINAL), nobody, nobody, frozenset({RECORD, "bob"}))
+    account = stage.costs.bridge(lambda: kept, own)
+    assert all(account.spend(0.2) for _ in range(100))
+    assert (account.line.kind, account.model) == ("captions", "gpt-realtime-whisper")
+    assert stage.costs.accounts.spending == {}
+    assert stage.costs.accounts.usd == pytest.approx(20 * 0.017 / 60)
+
+
+def test_a_translation_that_is_written_down_for_the_record_too_is_paid_by_those_who_hear_it() -> None:
+    stage = Stage()
+    heard = spec("bob")._replace(source_readers=frozenset({RECORD}))
+    stage.costs.bridge(lambda: heard, own).spend(6.0)
+    assert stage.costs.accounts.spending == {"bob": pytest.approx(0.0034)}

@@ -21,8 +21,12 @@ from parley.core.wishes import Request
 from parley.room import estate as module
 from parley.room.changes import ROOM
 from parley.room.estate import TOPIC, Estate
+from parley.room.minutes import MinutesPolicy, RoomMinutes
+from parley.room.minutes_handover import MinutesHandover
 from parley.room.roster import KEPT_S, People
 from parley.room.succession import HANDOVER, WORKER, Succession
+from parley.room.text_output import TextOutput
+from parley.testing import RecordingNotices
 
 __all__ = ["room", "serve"]
 AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
@@ -50,7 +54,12 @@ class Side:
         def spawn(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
             return group.create_task(work, name=name)
 
-        self.estate = Estate(fake, self.people, self.accounts, self.succession, self.changed.append, spawn)
+        self.minutes = RoomMinutes(MinutesPolicy(kept=True), TextOutput(fake, None), RecordingNotices())
+        self.record = MinutesHandover(fake, self.minutes, self.succession.precedes, spawn)
+        self.estate = Estate(
+            *(fake, self.people, self.accounts, self.succession, self.record),
+            *(self.changed.append, spawn),
+        )
 
     def join(self, identity: str, **attributes: str) -> None:
         self.room.join(FakeParticipant(identity, {f"parley.{k}": v for k, v in attributes.items()}))

@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import logging
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -160,6 +161,94 @@ async def test_frames_that_the_loop_does_not_take_are_bounded(
     layer._deliver()
     assert len(ear.frames) == 3
     await stream.aclose()
+
+
+async def test_audio_that_waited_for_a_loop_that_stood_still_is_told_of_once_a_minute(
+    layer: NativeLayer, voice: Voice, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("parley.room.native.STALL_S", 0.1)
+    request = layer.capture_request(voice.source, RATE, BLOCK, ctypes.addressof(voice.memory))
+    for enough in (5, 10):
+        ear = Ear(5)
+        stream = layer.open_stream(voice.track, RATE, 10, ear)
+        for _ in range(enough):
+            layer.capture(request)
+        time.sleep(0.3)  # noqa: ASYNC251 - the loop stands still
+        async with asyncio.timeout(5):
+            await ear.enough.wait()
+        await stream.aclose()
+    assert layer.stalls == 2
+    assert len([record for record in caplog.records if "stood still" in record.getMessage()]) == 1
+
+
+async def test_frames_wait_for_each_other_where_the_listener_has_patience(
+    layer: NativeLayer, voice: Voice
+) -> None:
+    wakes: list[int] = []
+    deliver = layer._deliver
+
+    def count() -> None:
+        before = len(ear.frames)
+        deliver()
+        if len(ear.frames) > before:
+            wakes.append(len(ear.frames) - before)
+
+    class Patient(Ear):
+        patience_s: float | None = 0.05
+
+        def __call__(self, pcm: bytes, at: float) -> float | None:
+            super().__call__(pcm, at)
+            return self.patience_s
+
+    ear = Patient(40)
+    loop = asyncio.get_running_loop()
+    loop.remove_reader(layer._bell)
+    loop.add_reader(layer._bell, count)
+    stream = layer.open_stream(voice.track, RATE, 10, ear)
+    await voice.say(layer, ear.enough)
+    assert sum(wakes) / len(wakes) > 3
+    assert ear.times[-1] - ear.times[0] > 0.2, "each frame has its own time"
+    ear.patience_s = None
+    ear.enough, ear._enough = asyncio.Event(), len(ear.frames) + 50
+    del wakes[:]
+    await voice.say(layer, ear.enough)
+    assert sum(wakes[2:]) / len(wakes[2:]) < 2
+    await stream.aclose()
+
+
+async def test_what_waits_is_delivered_before_a_stream_is_closed(layer: NativeLayer, voice: Voice) -> None:
+    class Patient(Ear):
+        def __call__(self, pcm: bytes, at: float) -> float:
+            super().__call__(pcm, at)
+            return 60.0
+
+    ear, said = Patient(1), asyncio.Event()
+    stream = layer.open_stream(voice.track, RATE, 10, ear)
+    asyncio.get_running_loop().call_later(0.3, said.set)
+    await voice.say(layer, said)
+    assert len(ear.frames) == 1
+    await stream.aclose()
+    assert len(ear.frames) > 10
+
+
+@pytest.mark.parametrize("level", [logging.WARNING, logging.DEBUG])
+async def test_native_log_records_are_made_only_for_a_log_that_shows_them(
+    level: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from livekit.rtc._ffi_client import FfiClient
+
+    library = FfiClient.instance._ffi_lib
+    initialize, made = library.livekit_ffi_initialize, list[bool]()
+
+    def initialize_and_keep(callback: Any, forward: bool, *rest: bytes) -> None:
+        made.append(forward)
+        initialize(callback, forward, *rest)
+
+    monkeypatch.setattr(library, "livekit_ffi_initialize", initialize_and_keep)
+    caplog.set_level(level, logger="livekit")
+    layer = NativeLayer(asyncio.get_running_loop())
+    layer.close()
+    assert made == [level == logging.DEBUG, True]
 
 
 @pytest.mark.parametrize("missing", ["_EXPECTED", "_proto"])

@@ -13,10 +13,12 @@ from fakes.served import policy, serving, watched_room
 from livekit import rtc
 from parley import __version__
 from parley.core.accounts import Line
+from parley.core.model import RECORD
 from parley.metrics import Metrics
 from parley.room import bridge_maker, translations
 from parley.room import supervisor as supervising
 from parley.room.costs import CostPolicy
+from parley.room.minutes import MinutesPolicy
 from parley.room.supervisor import SETTLE_S, RoomSupervisor
 from parley.testing import ScriptedDial
 
@@ -406,3 +408,23 @@ async def test_a_bridge_that_crashes_takes_nothing_else_along(
         await room.until(lambda: room.said("attach").count(("ana", "fr")) == 2)
         assert "session.failed" in room.events()
         assert room.said("attach").count(("ben", "fr")) == 1
+
+
+async def test_a_transcript_of_everybodys_own_words_reads_along_and_costs_no_second_session(
+    room: FakeRoom, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ScriptedDial, "listen", None, raising=False)  # nobody speaks
+    kept = policy(minutes=MinutesPolicy(kept=True, own_words=True))
+    room.join(ana())
+    room.join(ben(consent="declined", hears="original"))
+    async with serve(kept) as served:
+        await room.until(attached(room, ("ana", "original")))
+        assert [key for key in room.said("attach") if key[0] == "ben"] == []
+        room.change("ben", hears="fr")
+        await room.until(attached(room, ("ana", "fr")))
+        await room.until(lambda: ("ana", "original") in room.said("detach"))
+        (bridge,) = served._translations.bridges
+        assert (bridge.spec.listeners, bridge.spec.source_readers) == ({"ben"}, {RECORD})
+        room.change("ana", consent="declined")
+        await room.until(lambda: ("ana", "fr") in room.said("detach"))
+        assert served._translations.bridges == []

@@ -116,6 +116,8 @@ class Stage:
         self.agent: VoiceAgent
         self.ending: Ending | None = None
         self.task: asyncio.Task[None]
+        self.patience_s = 0.0
+        """For how long the agent lets frames wait for each other."""
         self._mouth: list[Pcm] = []
 
     def send(self, segment: Segment, who: Literal["agent", "person"], *, cut: bool) -> None:
@@ -165,7 +167,9 @@ class Stage:
         await self.until(lambda: not self._mouth)
 
     async def microphone(self) -> None:
+        """Frames wait for each other as long as the agent lets them, as in the native layer."""
         quiet, recent = HANGOVER, [QUIET.tobytes()] * 20
+        waiting: list[tuple[bytes, float, bool, tuple[bytes, ...], float]] = []
         due = monotonic()
         while True:
             due += FRAME_S
@@ -173,10 +177,13 @@ class Stage:
             frame = self._mouth.pop(0) if self._mouth else QUIET
             is_loud = bool(np.abs(frame).max() > 1000)
             quiet = 0 if is_loud else quiet + 1
-            self.agent.hear(
-                frame.tobytes(), monotonic(), quiet < HANGOVER, tuple(recent), FRAME_S if is_loud else 0.0
-            )
-            recent = [*recent, frame.tobytes()][-20:]
+            pcm, now = frame.tobytes(), monotonic()
+            waiting.append((pcm, now, quiet < HANGOVER, tuple(recent), FRAME_S if is_loud else 0.0))
+            if now - waiting[0][1] >= self.patience_s:
+                for heard in waiting:
+                    self.patience_s = self.agent.hear(*heard)
+                waiting = []
+            recent = [*recent, pcm][-20:]
 
     async def end(self) -> Ending:
         """Waits until the conversation is over."""

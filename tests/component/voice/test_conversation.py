@@ -147,6 +147,17 @@ async def test_the_voice_stops_within_a_few_frames(play: Play) -> None:
         assert stage.track.played_s - before <= 0.2
 
 
+async def test_frames_wait_for_each_other_only_while_the_agent_is_silent(play: Play) -> None:
+    async with play(script=[Turn(say=LONG)], greeting="Greet.") as stage:
+        await stage.plays()
+        assert stage.patience_s == 0
+        await stage.silent()
+        await stage.until(lambda: stage.patience_s > 0)
+        stage.agent.say("Say more.", interrupt=False)
+        await stage.plays()
+        assert stage.patience_s == 0
+
+
 async def test_a_cough_costs_no_sample(play: Play) -> None:
     script = [Turn(say=LONG)]
     async with play(script=script, understood=[""], greeting="Greet.", false_interruption_s=0.5) as stage:

@@ -102,6 +102,7 @@ EVERY = {
     "PARLEY_EXPORT__WEBHOOK_URL": ("", "export.webhook_url", ""),
     "PARLEY_EXPORT__WEBHOOK_SECRET": ("x", "export.webhook_secret", SecretStr("x")),
     "PARLEY_EXPORT__TRANSCRIPT": ("", "export.transcript", ()),
+    "PARLEY_EXPORT__OWN_WORDS": ("read", "export.own_words", "read"),
     "PARLEY_EXPORT__TRANSCRIPT_LINES": ("10", "export.transcript_lines", 10),
     "PARLEY_EXPORT__TRANSCRIPT_BYTES": ("10000", "export.transcript_bytes", 10_000),
     "PARLEY_EXPORT__CHARS_PER_S": ("15", "export.chars_per_s", 15.0),
@@ -376,6 +377,16 @@ def test_a_file_of_wrong_prices_is_refused(
         load()
     assert (caught.value.name, caught.value.given) == ("PARLEY_PRICES__FILE", str(path))
     assert "\n" not in str(caught.value)
+
+
+def test_own_words_of_all_are_paid_for_where_they_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load().export.own_words == "read"
+    monkeypatch.setenv("PARLEY_EXPORT__OWN_WORDS", "all")
+    with pytest.raises(SettingsError) as caught:
+        load()
+    assert (caught.value.name, caught.value.given) == ("PARLEY_EXPORT__OWN_WORDS", "all")
+    monkeypatch.setenv("PARLEY_LIMITS__TRANSCRIPT", "everybody")
+    assert load().export.own_words == "all"
 
 
 # Where a room's summary goes

@@ -125,3 +125,15 @@ def test_a_price_file_that_is_not_there_is_one_line_too(
     monkeypatch.setenv("PARLEY_PRICES__FILE", "/nowhere/prices.json")
     assert cli.main(SIX) == 2
     assert capsys.readouterr().err.startswith("parley: PARLEY_PRICES__FILE: '/nowhere/prices.json'")
+
+
+def test_a_transcript_of_everybodys_own_words_is_part_of_the_price(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("estimate", "--people", "en=3")
+    parley, _, _ = as_json(capsys, *words)["modes"]
+    assert (parley["sessions"], parley["usd"]) == (0, 0)
+    monkeypatch.setenv("PARLEY_EXPORT__OWN_WORDS", "all")
+    parley, always, captions = as_json(capsys, *words)["modes"]
+    assert parley["sessions"] == always["sessions"] == 3
+    assert parley["usd"] == captions["usd"] > 0

@@ -147,3 +147,12 @@ def test_each_agent_is_paid_and_none_costs_nothing() -> None:
     assert voice_agents(3, 10, AgentTalk(), MODELS).usd == pytest.approx(3 * one.usd)
     assert voice_agents(0, 10, AgentTalk(), MODELS).usd == 0
     assert voice_agents(3, 0, AgentTalk(), MODELS).usd == 0
+
+
+def test_own_words_of_all_cost_where_nobody_is_translated() -> None:
+    english = People({"en": 3}, own_words=True)
+    assert english.demand == Demand(speakers=3, sessions=0, captions=3)
+    parley, alone = (of(english.demand, 60, TALK, MODELS) for of in (translated, captions_only))
+    assert (parley.sessions, parley.minutes, parley.usd) == (3, alone.minutes, alone.usd)
+    both = People({"en": 3, "fr": 1}, own_words=True)
+    assert both.demand == People({"en": 3, "fr": 1}).demand

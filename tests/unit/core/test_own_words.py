@@ -2,8 +2,8 @@
 
 import random
 
-from parley.core.model import ORIGINAL, BridgeKey
-from parley.core.own_words import SWITCH_S, OwnWords
+from parley.core.model import ORIGINAL, RECORD, BridgeKey, Routes
+from parley.core.own_words import SWITCH_S, OwnWords, for_record
 
 
 class Phrases:
@@ -83,3 +83,12 @@ def test_whatever_happens_it_changes_hands_in_pauses_only() -> None:
             assert phrase.speaking or now == ORIGINAL or now in languages
             assert phrase.speaking or (now == ORIGINAL) == (not languages)
             before = now
+
+
+def test_the_record_needs_no_session_of_those_whose_words_an_agent_writes_down() -> None:
+    nobody: frozenset[str] = frozenset()
+    alone = [Routes(who, ORIGINAL, nobody, frozenset({RECORD})) for who in ("ann", "bob")]
+    read = [Routes(who, ORIGINAL, nobody, frozenset({RECORD, "eve"})) for who in ("ann", "bob")]
+    heard = [Routes("ann", "fr", frozenset({"eve"}), nobody)]
+    assert for_record([*alone, *heard], {"ann"}) == [alone[1], *heard]
+    assert for_record(read, {"ann"}) == read

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import pytest
 
 from parley.core import planning
-from parley.core.model import ORIGINAL, BridgeKey, BridgeSpec
+from parley.core.model import ORIGINAL, RECORD, BridgeKey, BridgeSpec
 from parley.core.planning import Plan, Refusal, limited, plan
 from unit.core.pairs import Route, together
 
@@ -204,3 +204,20 @@ def test_whatever_is_wanted_nobody_is_above_the_limit_and_it_settles(seed: int) 
         assert all((key, who) in told or (key, key.speaker) in told for key, who in missing)
         assert limited(wanted, kept, most)[0] == kept
         running = kept
+
+
+# The record
+
+
+def test_the_record_takes_no_place_of_anybody() -> None:
+    kept = {BridgeKey(who, ORIGINAL): _kept(who, RECORD) for who in "abc"}
+    assert limited(kept, {}, 1) == (kept, ()), "it reads as many as there are"
+    wanted = kept | of(spec("z", "fr", "x"))
+    assert [one.key for one in plan(wanted, {}, 2).start] == [("z", "fr"), ("a", ORIGINAL)]
+    alone = {BridgeKey("a", ORIGINAL): _kept("a", RECORD), BridgeKey("b", ORIGINAL): _kept("b", RECORD, "x")}
+    assert [one.key for one in plan(alone, {}, 1).start] == [("b", ORIGINAL)]
+
+
+def _kept(speaker: str, *readers: str) -> BridgeSpec:
+    nobody: frozenset[str] = frozenset()
+    return BridgeSpec(BridgeKey(speaker, ORIGINAL), nobody, nobody, frozenset(readers))

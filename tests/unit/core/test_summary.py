@@ -158,7 +158,7 @@ def test_the_estimate_is_of_the_people_who_were_there_for_as_long_as_they_were()
 def test_what_people_ask_for_is_what_the_routes_would_be(
     people: list[Preferences], sessions: int, captions: int
 ) -> None:
-    from parley.core.model import Participant
+    from parley.core.model import ORIGINAL, RECORD, Participant
     from parley.core.planning import desired
     from parley.core.routing import routes
 
@@ -168,6 +168,10 @@ def test_what_people_ask_for_is_what_the_routes_would_be(
     demand = summaries._demand(here)
     assert demand.sessions == sessions == sum(key.language != "original" for key in wanted)
     assert demand.captions == captions == sum(key.language == "original" for key in wanted)
+    kept = list(desired(routes(roster, {RECORD: ORIGINAL})))
+    demand = summaries._demand(here, own_words=True)
+    assert demand.captions == sum(key.language == "original" for key in kept)
+    assert {key.speaker for key in kept} == {identity for identity, p in here.items() if p.consent}
 
 
 # Bounds

@@ -133,3 +133,24 @@ def test_any_text_in_any_deltas(seed: int) -> None:
             ended.add(segment.id)
     assert ended == set(order)
     assert order == [f"t-{i}" for i in range(len(order))]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "text"),
+    [
+        ("the forest", "island is far", "the forest island is far"),
+        ("the forest ", "island", "the forest island"),
+        ("the forest", " island", "the forest island"),
+        ("the forest", ", and", "the forest, and"),
+        ("森の", "島", "森の島"),
+        ("", "island", "island"),
+    ],
+)
+def test_where_another_session_goes_on_no_two_words_become_one(before: str, after: str, text: str) -> None:
+    segmenter = Segmenter("t")
+    segmenter.push(before, 0.0)
+    segmenter.part()
+    segmenter.push(after, 1.0)
+    assert segmenter.flush()[-1].text == text
+    assert [one.text for one in segmenter.push("for", 2.0)] == ["for"]
+    assert [one.text for one in segmenter.push("est", 2.0)] == ["forest"]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from parley.demo.captions_view import CaptionRow
 from parley.demo.play import CAST, PHRASE, prepare
 from parley.demo.recording import Place
 from parley.demo.stage import DemoFailed, stage, usage_of
@@ -50,7 +51,8 @@ def test_without_a_terminal_every_line_is_written_once() -> None:
 
 def test_the_screen_shows_who_speaks_what_is_read_and_what_it_costs() -> None:
     target, file = console(terminal=True)
-    person = PersonRow("ann", "en", speaking=True, captions={"bruno": "[bold]hello"})
+    person = PersonRow("ann", "en", speaking=True)
+    captions = {"en": (CaptionRow("bruno", "[bold]hello", True),)}
     usage = usage_of(
         'parley_sessions{kind="translation"} 6\n'
         'parley_cost_usd_total{kind="translation"} 0.25\n'
@@ -59,7 +61,14 @@ def test_the_screen_shows_who_speaks_what_is_read_and_what_it_costs() -> None:
         "parley_ear_voice_span_seconds_count 4\n"
     )
     target.print(
-        screen(Snapshot("simulated", "playing", (), (person,), usage.sessions, usage.cost_usd, usage.span_s))
+        screen(
+            Snapshot(
+                *("simulated", "playing", (), (person,), captions),
+                *(usage.sessions, usage.cost_usd, usage.span_s),
+            ),
+            120,
+            25,
+        )
     )
     text = file.getvalue()
     for part in ("simulated", "●", "ann", "bruno: [bold]hello", "1.2 s", "translation 6", "0.2500 USD"):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from parley.core.framing import BYTES_PER_S
-from parley.voice.utterance import AFTER_S, PIECE_S, TAIL_S, Utterance
+from parley.voice.utterance import AFTER_S, GATHER_S, PIECE_S, TAIL_S, Utterance
 
 FRAME_S = 0.02
 FRAME_BYTES = round(FRAME_S * BYTES_PER_S)
@@ -104,3 +104,22 @@ def test_silence_is_sent_too_where_the_api_measures_it() -> None:
     microphone.utterance.answered(microphone.at)
     assert len(microphone.hears(1.0, voice=False, speaking=False)) == 10
     assert len(microphone.pcm) == 50 * FRAME_BYTES
+
+
+@pytest.mark.parametrize("own_vad", [False, True])
+def test_frames_may_wait_for_each_other_only_where_nothing_hangs_on_them(own_vad: bool) -> None:
+    microphone = Microphone(own_vad=own_vad)
+    patient = lambda: microphone.utterance.patient(microphone.at)  # noqa: E731
+    microphone.hears(0.5, voice=False, speaking=False)
+    assert patient(), "nobody speaks"
+    microphone.hears(0.2, voice=True)
+    assert patient() is own_vad, "the API finds the onset of a turn"
+    microphone.hears(0.6, voice=True)
+    assert patient()
+    decides_s = 0.5 if own_vad else 0.3
+    microphone.hears(decides_s - GATHER_S - FRAME_S, voice=False)
+    assert patient(), "what waits comes before anything is decided"
+    microphone.hears(2 * FRAME_S, voice=False)
+    assert not patient(), "the turn is about to be over"
+    microphone.utterance.answered(microphone.at)
+    assert patient() is not own_vad

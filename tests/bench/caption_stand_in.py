@@ -1,0 +1,184 @@
+"""One measurement of `caption_crowd.py`, in a process of its own: stand-in microphones, and who writes.
+
+`python caption_stand_in.py MODE SIZE SECONDS BASE_URL` prints one line of JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import pairwise
+
+import numpy as np
+from caption_visit import DELAY
+from caption_words import token, words_of
+from livekit.agents import stt
+from processes import busy_s, own_cpu_s
+from report import percentile
+from stand_in import MIC_HZ, Count, Mute, StandIns, lateness
+
+from livekit import rtc
+from livekit.plugins import openai
+from livekit.plugins.openai_realtime.connection import new_http_session
+from livekit.plugins.openai_realtime.options import ConnectOptions, TranscriptionOptions
+from parley.access import Access
+from parley.bridges.captions import CaptionsBridge, CaptionsPolicy, utterances
+from parley.bridges.surroundings import Surroundings
+from parley.core.framing import RATE_HZ
+from parley.core.model import ORIGINAL, BridgeKey, BridgeSpec
+from parley.core.transcript import Segment
+from parley.demo.audio import resample, to_pcm
+from parley.demo.speech import Utterance, render
+from parley.media.gate import GatePolicy
+from parley.metrics import Metrics
+from parley.ports import TextKind
+from parley.room.costs import CostPolicy, RoomCosts
+from parley.room.dial import Dialler
+from parley.room.native import NativeLayer, native_layer
+from parley.room.track_input import FRAME_MS, Microphone
+
+_LOOP_S, _PHRASES, _PHRASE_WORDS, _PERIOD_S = 12, 3, 5, 0.625
+_WORDS = _PHRASES * _PHRASE_WORDS
+_WARM_S = 10.0
+_TAIL_S = 4.0
+
+
+class Written:
+    """The final lines of one speaker, who says the same words in the same order for ever."""
+
+    def __init__(self) -> None:
+        self.finals: list[tuple[float, str]] = []
+
+    def send(self, segment: Segment, kind: TextKind) -> None:
+        """See TextOut."""
+        if segment.final:
+            self.add(segment.text)
+
+    def add(self, text: str) -> None:
+        """A final line."""
+        self.finals.append((time.monotonic(), text))
+
+    def since(self, begin: float) -> tuple[int, int, int]:
+        """Words written since then; lost ones; doubled ones, and such as nobody said."""
+        order = [token(word) for word in words_of(0)[:_WORDS]]
+        written = [word for at, text in self.finals if at >= begin for word in text.split()]
+        places = [order.index(word) for word in written if word in order]
+        steps = [(after - before) % _WORDS for before, after in pairwise(places)]
+        wrong = steps.count(0) + len(written) - len(places)
+        return len(written), sum(step - 1 for step in steps if step > 1), wrong
+
+
+@asynccontextmanager
+async def parley(
+    layer: NativeLayer, tracks: list[rtc.LocalAudioTrack], count: Count, base_url: str, lines: list[Written]
+) -> AsyncIterator[None]:
+    """Parley's path for every track, each with a captions bridge."""
+    metrics, gate = Metrics(), GatePolicy()
+    policy = CaptionsPolicy(
+        session=TranscriptionOptions(model="gpt-realtime-whisper", language="en", delay=DELAY),
+        utterances=utterances(gate.silence_s),
+    )
+    async with new_http_session() as http, asyncio.TaskGroup() as group:
+        dial = Dialler(ConnectOptions(api_key="simulated", base_url=base_url), http)
+        costs = RoomCosts("bench", CostPolicy(), metrics, Mute(), lambda identity, why: None)
+        for i, track in enumerate(tracks):
+            spec = BridgeSpec(BridgeKey(f"p{i}", ORIGINAL), frozenset(), frozenset(), frozenset({"reader"}))
+            around = Surroundings(lines[i], Mute(), metrics, Access(), lambda spec: costs.bridge(spec, str))
+            bridge = CaptionsBridge(spec, policy, around, dial.listen, lambda options, speaker: options)
+            microphone = Microphone(gate)
+            microphone.hearers[spec.key] = bridge
+            group.create_task(bridge.run())
+
+            def receive(pcm: bytes, at: float, microphone: Microphone = microphone) -> None:
+                count.seconds += len(pcm) / 2 / RATE_HZ
+                microphone.on_audio(pcm, at)
+
+            layer.open_stream(track, RATE_HZ, FRAME_MS, receive)
+        yield
+
+
+@asynccontextmanager
+async def stock(
+    tracks: list[rtc.LocalAudioTrack], count: Count, base_url: str, lines: list[Written]
+) -> AsyncIterator[None]:
+    """The public AudioStream for every track, as RoomIO opens it, and `openai.STT`; no session around it."""
+
+    async def listen(track: rtc.LocalAudioTrack, stream: stt.RecognizeStream) -> None:
+        audio = rtc.AudioStream(track, sample_rate=RATE_HZ, num_channels=1, frame_size_ms=50)
+        async for event in audio:
+            count.seconds += event.frame.duration
+            stream.push_frame(event.frame)
+
+    async def read(stream: stt.RecognizeStream, written: Written) -> None:
+        async for event in stream:
+            if event.type is stt.SpeechEventType.FINAL_TRANSCRIPT:
+                written.add(event.alternatives[0].text)
+
+    async with new_http_session() as http, asyncio.TaskGroup() as group:
+        for track, written in zip(tracks, lines, strict=True):
+            model = openai.STT(model="gpt-realtime-whisper", api_key="simulated", base_url=base_url)
+            model._session = http  # that of the job, where there is one
+            stream = model.stream()
+            group.create_task(listen(track, stream))
+            group.create_task(read(stream, written))
+        yield
+
+
+async def main(mode: str, size: int, duration_s: float, base_url: str) -> None:
+    """Warms up, measures, says what it found; ends the process as it is."""
+    layer = native_layer(asyncio.get_running_loop())
+    assert layer is not None, "the livekit package is not as expected"
+    mics = StandIns(layer, size, size, _speech())
+    count, late = Count(), list[float]()
+    lines = [Written() for _ in range(size)]
+    async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
+        group.create_task(mics.feed())
+        group.create_task(lateness(late))
+        if mode == "parley":
+            await stack.enter_async_context(parley(layer, mics.tracks, count, base_url, lines))
+        elif mode == "stock":
+            await stack.enter_async_context(stock(mics.tracks, count, base_url, lines))
+        await asyncio.sleep(_WARM_S)
+        late.clear()
+        begin, cpu, busy, heard = time.monotonic(), own_cpu_s(), busy_s(), count.seconds
+        await asyncio.sleep(duration_s)
+        passed = time.monotonic() - begin
+        own = 100 * (own_cpu_s() - cpu) / passed
+        others = 100 * (busy_s() - busy) / passed - own
+        delivered = 100 * (count.seconds - heard) / size / passed
+        lags = list(late)
+        await asyncio.sleep(_TAIL_S)
+        found = [written.since(begin) for written in lines]
+        result = {
+            "cpu": own,
+            "others": others,
+            "delivered": delivered if mode != "base" else None,
+            "due": size * (passed + _TAIL_S) * _WORDS / _LOOP_S,
+            "words": sum(words for words, _, _ in found),
+            "lost": sum(lost for _, lost, _ in found),
+            "wrong": sum(wrong for _, _, wrong in found),
+            "lag_p99": percentile(lags, 0.99),
+            "lag_most": max(lags),
+            "blocked": sum(value > 50 for value in lags),
+        }
+        print(json.dumps(result), flush=True)
+        os._exit(0)
+
+
+def _speech() -> np.ndarray:
+    """Three phrases in twelve seconds, at the microphone's rate."""
+    said = [
+        Utterance("p", i, i // _PHRASE_WORDS * _LOOP_S / _PHRASES + i % _PHRASE_WORDS * _PERIOD_S + 0.2)
+        for i in range(_WORDS)
+    ]
+    return to_pcm(resample(render(said, "p", words_of(0), duration_s=_LOOP_S), RATE_HZ, MIC_HZ))
+
+
+if __name__ == "__main__":
+    _mode, _size, _seconds, _url = sys.argv[1:]
+    asyncio.run(main(_mode, int(_size), float(_seconds), _url))
