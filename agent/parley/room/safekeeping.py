@@ -10,7 +10,7 @@ What a worker that leaves hands over (`estate`) and what a dead one has left are
 import asyncio
 import logging
 from collections.abc import Callable
-from time import monotonic, time
+from time import monotonic, thread_time, time
 from typing import Any
 
 from parley.core import kept
@@ -29,7 +29,9 @@ REST_S = 30.0
 APART_S = 0.05
 """Least time between two that are written at once."""
 SHARE = 0.01
-"""The share of the loop's time that it may take, however large the room is."""
+"""The share of a core that it may take, however large the room is."""
+WRITING = 2.0
+"""To gather what is known and to write it takes so many times what the gathering takes."""
 FILE_S = 2.0
 """How long the file system may take."""
 
@@ -122,9 +124,9 @@ class Safekeeping:
                 return
             await asyncio.sleep(self._not_before - monotonic())
             self._written = self._asked
-            began = monotonic()
+            began = thread_time()
             states = self._states()
-            took_s = monotonic() - began
+            took_s = WRITING * (thread_time() - began)
             self._pace_s = max(PERIOD_S, took_s / SHARE)
             self._not_before = monotonic() + max(APART_S, 10 * took_s)
             try:
