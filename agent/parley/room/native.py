@@ -41,11 +41,6 @@ STALL_S = 0.25
 _TELL_EVERY_S = 60.0
 _MARK = 1 << 48
 """Request ids of ours start here; the native layer counts its own from 1."""
-_OURS = _MARK + 1
-"""The id of all captures: nobody waits for one."""
-_CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t)
-_kept: list[Any] = []
-"""Callbacks that native threads may still be in when their layer has been closed: one for each layer."""
 
 
 @dataclass(slots=True)
@@ -67,16 +62,7 @@ class NativeLayer:
 
         self._client: Any = FfiClient.instance
         self._handle: Any = FfiHandle
-        self._theirs: Any = ffi_event_callback
-        callback = _CALLBACK(self._on_event)
-        _kept.append(callback)
-        self._ours: Any = ctypes.cast(callback, type(ffi_event_callback))
-        done = ffi_pb2.FfiEvent()
-        done.capture_audio_frame.async_id = _OURS
-        self._captured = done.SerializeToString()
-        heard = ffi_pb2.FfiEvent()
-        heard.audio_stream_event.stream_handle = 1
-        self._heard = heard.SerializeToString()[:1]
+        self._on_event: Any = ffi_event_callback
         self._library = _Library(self._client._ffi_lib)
         self._audio: Any = audio_frame_pb2
         self._ffi: Any = ffi_pb2
@@ -100,39 +86,32 @@ class NativeLayer:
         loop.add_reader(self._bell, self._deliver)
         self._put = self._client.queue.put
         self._client.queue.put = self._tap
-        self._listen(self._ours, logs=logging.getLogger("livekit").isEnabledFor(logging.DEBUG))
+        self._quietened = not logging.getLogger("livekit").isEnabledFor(logging.DEBUG)
+        if self._quietened:
+            self._forward_logs(False)
 
     def close(self) -> None:
         """Takes the tap out."""
         self._streams.clear()
         self._client.queue.put = self._put
-        self._listen(self._theirs, logs=True)
+        if self._quietened:
+            self._forward_logs(True)
         self._loop.remove_reader(self._bell)
         with self._ringing:
             os.close(self._ring)
             self._ring = -1
         os.close(self._bell)
 
-    def _listen(self, callback: Any, *, logs: bool) -> None:
-        """Has native events come to `callback`; log records among them, or to stderr as `RUST_LOG` says.
+    def _forward_logs(self, wanted: bool) -> None:
+        """Whether native log records come to Python, or to stderr as `RUST_LOG` says.
 
         Every record comes, each by itself: 70 a second for two people with an agent, of which Python's side
         of the SDK drops all that are traces.
         """
         version = rtc.__version__.encode("ascii")
-        self._client._ffi_lib.livekit_ffi_initialize(callback, logs, b"python", version)
+        self._client._ffi_lib.livekit_ffi_initialize(self._on_event, wanted, b"python", version)
 
     # On the native thread.
-
-    def _on_event(self, address: int, length: int) -> None:
-        """An event, serialised. The two that come a hundred times a second are taken here."""
-        data = ctypes.string_at(address, length)
-        if data == self._captured:
-            self._stay_attached()
-        elif data.startswith(self._heard):
-            self._tap(self._ffi.FfiEvent.FromString(data))
-        else:
-            self._theirs(ctypes.cast(address, ctypes.POINTER(ctypes.c_uint8)), length)
 
     def _tap(self, event: Any) -> None:
         which = event.WhichOneof("message")
@@ -246,7 +225,7 @@ class NativeLayer:
         request = self._ffi.FfiRequest()
         capture = request.capture_audio_frame
         capture.source_handle = source._ffi_handle.handle
-        capture.request_async_id = _OURS
+        capture.request_async_id = _MARK + 1
         capture.buffer.data_ptr = address
         capture.buffer.sample_rate = rate_hz
         capture.buffer.num_channels = 1
