@@ -15,9 +15,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import pairwise
 
 import numpy as np
+from aiohttp import ClientSession
 from caption_visit import DELAY
 from caption_words import token, words_of
-from livekit.agents import stt
+from livekit.agents import APIError, stt
 from processes import busy_s, own_cpu_s
 from report import percentile
 from stand_in import MIC_HZ, Count, Mute, StandIns, lateness
@@ -108,8 +109,7 @@ async def stock(
 ) -> AsyncIterator[None]:
     """The public AudioStream for every track, as RoomIO opens it, and `openai.STT`; no session around it."""
 
-    async def listen(track: rtc.LocalAudioTrack, stream: stt.RecognizeStream) -> None:
-        audio = rtc.AudioStream(track, sample_rate=RATE_HZ, num_channels=1, frame_size_ms=50)
+    async def listen(audio: rtc.AudioStream, stream: stt.RecognizeStream) -> None:
         async for event in audio:
             count.seconds += event.frame.duration
             stream.push_frame(event.frame)
@@ -119,13 +119,22 @@ async def stock(
             if event.type is stt.SpeechEventType.FINAL_TRANSCRIPT:
                 written.add(event.alternatives[0].text)
 
+    async def transcribe(track: rtc.LocalAudioTrack, written: Written, http: ClientSession) -> None:
+        audio = rtc.AudioStream(track, sample_rate=RATE_HZ, num_channels=1, frame_size_ms=50)
+        model = openai.STT(model="gpt-realtime-whisper", api_key="simulated", base_url=base_url)
+        model._session = http  # that of the job, where there is one
+        while True:  # as an AgentSession does, when a stream has ended on an error
+            stream = model.stream()
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(listen(audio, stream))
+                    group.create_task(read(stream, written))
+            except* (APIError, RuntimeError) as errors:
+                print(errors.exceptions[0], file=sys.stderr)
+
     async with new_http_session() as http, asyncio.TaskGroup() as group:
         for track, written in zip(tracks, lines, strict=True):
-            model = openai.STT(model="gpt-realtime-whisper", api_key="simulated", base_url=base_url)
-            model._session = http  # that of the job, where there is one
-            stream = model.stream()
-            group.create_task(listen(track, stream))
-            group.create_task(read(stream, written))
+            group.create_task(transcribe(track, written, http))
         yield
 
 
