@@ -96,6 +96,7 @@ def room_policy(settings: Settings) -> RoomPolicy:
             say=settings.limits.say,
         ),
         minutes=minutes_policy(settings),
+        native_logs=settings.log_format == "json" or settings.log_level == "debug",
     )
 
 

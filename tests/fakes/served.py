@@ -40,7 +40,7 @@ def watched_room(monkeypatch: pytest.MonkeyPatch) -> FakeRoom:
 
     monkeypatch.setattr(Ingress, "attach", attached)
     monkeypatch.setattr(Ingress, "detach", detached)
-    monkeypatch.setattr(supervisor, "native_layer", lambda loop: None)
+    monkeypatch.setattr(supervisor, "native_layer", lambda loop, logs: None)
     return room
 
 

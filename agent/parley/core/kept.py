@@ -1,11 +1,13 @@
 """What the record of a room is kept as, so that it goes on in another process: JSON, and back."""
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from .accounts import KINDS, Line, Metered
 from .model import Preferences
 from .usage import Tokens
+
+_TOKENS = tuple(one.name for one in fields(Tokens))
 
 
 @dataclass(slots=True)
@@ -61,7 +63,8 @@ class Kept:
 
 def line_as_json(line: Line, used: Metered) -> list[Any]:
     """What was metered on one line."""
-    return [*astuple(line), used.sessions, used.audio_s, list(astuple(used.tokens)), used.usd]
+    tokens = [getattr(used.tokens, name) for name in _TOKENS]
+    return [line.kind, line.speaker, line.language, used.sessions, used.audio_s, tokens, used.usd]
 
 
 def read(given: Any) -> Kept:

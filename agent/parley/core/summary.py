@@ -230,10 +230,13 @@ class Record:
         return speaker if person is not None and not person.declined else None
 
     def _rows(self) -> dict[Line, Metered]:
+        """What was metered of each who is named, and of all others together; not to be changed."""
         rows: dict[Line, Metered] = {}
         for line, used in self._accounts.lines.items():
-            named = Line(line.kind, self._name(line.speaker), line.language)
-            rows.setdefault(named, Metered()).add(used)
+            if self._name(line.speaker) is not None:
+                rows[line] = used
+            else:
+                rows.setdefault(Line(line.kind, None, line.language), Metered()).add(used)
         return rows
 
     def _translated(self) -> list[dict[str, Any]]:

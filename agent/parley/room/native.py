@@ -56,7 +56,8 @@ class _Listener:
 class NativeLayer:
     """The process's native event queue with a tap in front of it. Create one with `native_layer`."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, logs: bool) -> None:
+        """`logs`: the native side's log records come to Python's, at a price."""
         from livekit.rtc._ffi_client import FfiClient, FfiHandle, ffi_event_callback
         from livekit.rtc._proto import audio_frame_pb2, ffi_pb2
 
@@ -86,7 +87,7 @@ class NativeLayer:
         loop.add_reader(self._bell, self._deliver)
         self._put = self._client.queue.put
         self._client.queue.put = self._tap
-        self._quietened = not logging.getLogger("livekit").isEnabledFor(logging.DEBUG)
+        self._quietened = not logs
         if self._quietened:
             self._forward_logs(False)
 
@@ -315,8 +316,11 @@ _EXPECTED = {
 }
 
 
-def native_layer(loop: asyncio.AbstractEventLoop) -> NativeLayer | None:
-    """The native layer of this process, or None where the livekit package is not as expected."""
+def native_layer(loop: asyncio.AbstractEventLoop, *, logs: bool = True) -> NativeLayer | None:
+    """The native layer of this process, or None where the livekit package is not as expected.
+
+    `logs`: whether its log records come to Python's, each by itself, or go to stderr as `RUST_LOG` says.
+    """
     try:
         from livekit.rtc._proto import audio_frame_pb2, data_stream_pb2
 
@@ -327,7 +331,7 @@ def native_layer(loop: asyncio.AbstractEventLoop) -> NativeLayer | None:
                 raise AttributeError(f"{name} has no {', '.join(missing)}")
         if "sender_identity" not in data_stream_pb2.StreamTextOptions.DESCRIPTOR.fields_by_name:
             raise AttributeError("StreamTextOptions has no sender_identity")
-        return NativeLayer(loop)
+        return NativeLayer(loop, logs=logs)
     except (ImportError, AttributeError) as e:
         logger.warning("livekit %s is not as expected (%s): using its public API", rtc.__version__, e)
         return None

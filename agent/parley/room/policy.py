@@ -36,3 +36,5 @@ class RoomPolicy:
     agents: AgentPolicy | None = None
     """None: there are no voice agents."""
     minutes: MinutesPolicy = field(default_factory=MinutesPolicy)
+    native_logs: bool = True
+    """Whether what LiveKit's native side logs is logged with the rest, which costs a thirtieth of a job."""

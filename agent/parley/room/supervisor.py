@@ -81,7 +81,7 @@ class RoomSupervisor:
         self._policy = policy
         self._metrics = metrics
         self._changes = Changes()
-        self._layer: NativeLayer | None = native_layer(asyncio.get_running_loop())
+        self._layer: NativeLayer | None = native_layer(asyncio.get_running_loop(), logs=policy.native_logs)
         self._text = TextOutput(room, self._layer)
         notices = RoomNotices(self._text, lambda: room.local_participant.identity)
         self._costs = RoomCosts(room.name, policy.costs, metrics, notices, self._spent)

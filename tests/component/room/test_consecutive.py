@@ -346,7 +346,7 @@ async def test_the_workers_attribute_says_who_listens_in_every_layout(
 ) -> None:
     room = FakeRoom()
     hearers: dict[Hashable, Any] = {}
-    monkeypatch.setattr("parley.room.supervisor.native_layer", lambda loop: None)
+    monkeypatch.setattr("parley.room.supervisor.native_layer", lambda loop, logs: None)
     monkeypatch.setattr(
         Ingress, "attach", lambda self, speaker, key, hearer, frame_ms=50: hearers.update({key: hearer})
     )
