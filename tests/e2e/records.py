@@ -78,13 +78,23 @@ def check_subtitles(path: Path) -> list[tuple[float, float]]:
         times = [(cue.start.total_seconds(), cue.end.total_seconds()) for cue in cues]
     else:
         captions = webvtt.read(str(path)).captions
-        times = [(cue.start_in_seconds, cue.end_in_seconds) for cue in captions]
+        times = [(_seconds(cue.start), _seconds(cue.end)) for cue in captions]
     assert times
     assert times == sorted(times, key=lambda one: one[0])
     assert all(begin < end for begin, end in times)
     played = in_ffmpeg(path)
     assert played is None or played == [pytest.approx(one, abs=0.011) for one in times]
     return times
+
+
+def _seconds(clock: str) -> float:
+    hours, minutes, seconds = clock.split(":")
+    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+
+
+def count(directory: Path) -> int:
+    """How many words stand in the own words of all speakers so far."""
+    return sum(len(row["text"].split()) for row in rows(directory) if row.get("kind") == "source")
 
 
 def in_ffmpeg(path: Path) -> list[tuple[float, float]] | None:

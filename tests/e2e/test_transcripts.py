@@ -20,7 +20,7 @@ from parley.simulator import Fault
 
 from .counting import attended, gets, speech, told, track_name
 from .dictation import dictation, texts
-from .records import WITHIN_S, check_subtitles, check_times, check_words, files, of, rows, wall
+from .records import WITHIN_S, check_subtitles, check_times, check_words, count, files, of, rows, wall
 from .running import environment, eventually, running_worker
 from .talking import rpc
 from .test_succession import rooms
@@ -104,7 +104,7 @@ async def test_subtitles_are_in_time_with_what_was_spoken_also_over_drops(
     ):
         await attended(ann)
         began = wall(ann.say(said.pcm))
-        await eventually(lambda: _count(out) >= 18, 60, "all of it is written down")
+        await eventually(lambda: count(out) >= 18, 60, "all of it is written down")
         assert not venue.simulator.faults.waiting()
         await venue.livekit.room.delete_room(api.DeleteRoomRequest(room=room))
         await eventually(lambda: files(out, ".txt"), 30, "the transcript is written")
@@ -152,7 +152,7 @@ async def test_the_transcript_goes_on_at_the_worker_that_takes_over(
             serving.signal(signal.SIGTERM)
             await told(bob, "worker.left", 40)
             await ann.quiet()
-            await eventually(lambda: _count(last) >= 40, 20, "all of it is written down")
+            await eventually(lambda: count(last) >= 40, 20, "all of it is written down")
             await venue.livekit.room.delete_room(api.DeleteRoomRequest(room=room))
             await eventually(lambda: files(last, ".txt"), 30, "the transcript is written")
         assert await serving.exit() == 0
@@ -168,10 +168,6 @@ async def test_the_transcript_goes_on_at_the_worker_that_takes_over(
         check_subtitles(subtitles)
         assert set(re.findall(r"[a-z]+", subtitles.read_text())) >= set(texts(said["ann"]))
     assert not apart or not files(out[0 if last is out[1] else 1], ".txt")
-
-
-def _count(directory: Path) -> int:
-    return sum(len(row["text"].split()) for row in rows(directory) if row.get("kind") == "source")
 
 
 async def until_all_is_read(person: Person, within_s: float) -> None:
