@@ -1,4 +1,4 @@
-"""The media of a worker are cut while its signalling stays: what is said afterwards is heard once."""
+"""The media of a worker are cut while its signalling stays: it says so; what comes after is heard once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from .counting import PERIOD_S, audible, gets, heard_out, recordings, speech, track_name, words_on
+from .counting import (
+    PERIOD_S,
+    audible,
+    events,
+    gets,
+    heard_out,
+    recordings,
+    speech,
+    told,
+    track_name,
+    words_on,
+)
 from .venue import Venue
 
 FR = track_name("ann", "fr")
@@ -54,5 +65,9 @@ async def test_after_the_media_path_alone_was_cut_every_word_is_heard_once(
         assert lost, "the path was cut"
         assert lost == list(range(lost[0], lost[-1] + 1)), f"lost in more than one place: {found}"
         assert len(lost) <= (CUT_S + LAG_S) / PERIOD_S, f"lost beyond the cut: {found}"
+        dropped = await told(bob, "audio.dropped")
+        assert dropped["speaker"] == "ann"
+        assert float(str(dropped["detail"]).split()[0]) == pytest.approx(CUT_S, abs=2.0)
+        assert len(events(bob, "audio.dropped")) == 1
         assert len(recordings(bob, FR)) == 1, "the connection was never made anew"
         assert len(venue.sessions) == 1, "the session went on"

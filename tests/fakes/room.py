@@ -5,6 +5,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from livekit.rtc._proto import stats_pb2
+
 from livekit import rtc
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -163,6 +165,16 @@ class FakeRoom:
         self.local_participant = FakeLocal(self)
         self._callbacks: dict[str, list[Callable[..., None]]] = {}
         self._changed = asyncio.Event()
+        self.connection_state = rtc.ConnectionState.CONN_CONNECTED
+        self.packets: int | None = None
+        """That came so far; None: the native side does not tell."""
+
+    async def get_rtc_stats(self) -> rtc.RtcStats:
+        found = []
+        if self.packets is not None:
+            pair = stats_pb2.CandidatePairStats(packets_received=self.packets)
+            found = [stats_pb2.RtcStats(candidate_pair=stats_pb2.RtcStats.CandidatePair(candidate_pair=pair))]
+        return rtc.RtcStats(publisher_stats=found, subscriber_stats=[])
 
     def register_text_stream_handler(self, topic: str, handler: Callable[[Any, str], None]) -> None:
         self.text_handlers[topic] = handler

@@ -29,10 +29,11 @@ from .costs import Leave, RoomCosts
 from .estate import Estate
 from .gauges import keep_gauges
 from .layouts import Around, Track, layout_of
+from .media_watch import MediaWatch
 from .minutes import NewTranscripts, RoomMinutes
 from .minutes_handover import MinutesHandover
 from .minutes_requests import MinutesRequests
-from .native import NativeLayer, native_layer
+from .native import native_layer
 from .originals import Originals, originals_of
 from .permissions import Permissions, table
 from .policy import RoomPolicy
@@ -81,7 +82,7 @@ class RoomSupervisor:
         self._policy = policy
         self._metrics = metrics
         self._changes = Changes()
-        self._layer: NativeLayer | None = native_layer(asyncio.get_running_loop(), logs=policy.native_logs)
+        self._layer = native_layer(asyncio.get_running_loop(), logs=policy.native_logs)
         self._text = TextOutput(room, self._layer)
         notices = RoomNotices(self._text, lambda: room.local_participant.identity)
         self._costs = RoomCosts(room.name, policy.costs, metrics, notices, self._spent)
@@ -174,7 +175,6 @@ class RoomSupervisor:
                 lambda: self._standby,
                 self._spawn,
             )
-
         self._takeover = Takeover(
             self._succession,
             self._translations,
@@ -208,6 +208,7 @@ class RoomSupervisor:
                         keep_gauges(self._metrics, self._translations, self._agents, self._layer), "gauges"
                     ),
                     self._spawn(self._asking.run(), "minutes"),
+                    self._spawn(MediaWatch(self._room, self._ingress, self._player).run(), "media"),
                     self._spawn(self._safekeeping.run(), "safekeeping"),
                 ]
                 if self._originals is not None:
@@ -373,9 +374,9 @@ class RoomSupervisor:
         self._notices.say("preference.rejected", speaker=identity, language=None, detail=str(rejection))
 
     def _not_heard(self, speaker: str, duration_s: float) -> None:
-        """The worker's connection was made anew: what was said to it meanwhile is lost."""
+        """The worker's connection, or its media, were away: what was said meanwhile is lost."""
         self._metrics.dropped("ingress", duration_s)
-        detail = f"{duration_s:.1f} s were not heard: the worker's connection was made anew"
+        detail = f"{duration_s:.1f} s were not heard: the worker's connection was away"
         self._notices.say("audio.dropped", speaker=speaker, language=None, detail=detail)
 
     # What participants ask for

@@ -213,12 +213,15 @@ class Ingress:
     ) -> None:
         """`spoke`: told who spoke, and for how many seconds.
 
-        `missed`: told whom nobody heard for how many seconds, because the worker's connection was made anew.
+        `missed`: told whom nobody heard for how many seconds, because the worker's connection was away.
         """
         self._layer = layer
         self._spoke = spoke
         self._missed = missed
         self._away: dict[str, float] = {}
+        """Who may not be heard, and since when."""
+        self._cut = False
+        """Whether it is known that none of them is: what comes of them is made up."""
         self._policy = policy
         self._spawn = spawn
         self._microphones: dict[str, Microphone] = {}
@@ -229,7 +232,7 @@ class Ingress:
         """Follows a new track of a speaker at once: what is said before anybody subscribes is lost."""
         room.on("track_published", self._published)
         room.on("track_subscribed", self._subscribed)
-        room.on("reconnecting", lambda: self._lose(room.remote_participants))
+        room.on("reconnecting", lambda: self._lose(room.remote_participants, monotonic()))
         room.on("reconnected", lambda: self._find(room.remote_participants))
 
     def _microphone(self, identity: str) -> Microphone:
@@ -315,17 +318,36 @@ class Ingress:
             if chosen is publication and free:
                 self._open(identity, source, publication)
 
-    def _lose(self, participants: Mapping[str, rtc.RemoteParticipant]) -> None:
-        """The connection is away: from now on those who are captured may not be heard."""
+    @property
+    def capturing(self) -> bool:
+        """Whether anybody is captured."""
+        return bool(self._streams)
+
+    def lost(self, participants: Mapping[str, rtc.RemoteParticipant], since: float) -> None:
+        """No media have come since then: nobody who is captured is heard."""
+        self._cut = True
+        self._lose(participants, since)
+
+    def found(self) -> None:
+        """Media come again: what was missed of whom is told."""
+        self._cut = False
         now = monotonic()
+        away, self._away = self._away, {}
+        for identity, since in away.items():
+            self._missed(identity, now - since)
+
+    def _lose(self, participants: Mapping[str, rtc.RemoteParticipant], since: float) -> None:
+        """From then on those who are captured may not be heard."""
         for identity, source in self._streams:
             participant = participants.get(identity)
             sound = _sounds(participant).get(source) if participant is not None else None
             if sound is not None and not sound.muted and identity not in self._silenced:
-                self._away.setdefault(identity, now)
+                self._away.setdefault(identity, since)
 
     def _find(self, participants: Mapping[str, rtc.RemoteParticipant]) -> None:
         """The connection is back. One that was resumed has the tracks that it had."""
+        if self._cut:
+            return
         for (identity, source), running in self._streams.items():
             participant = participants.get(identity)
             sound = _sounds(participant).get(source) if participant is not None else None
@@ -385,7 +407,8 @@ class Ingress:
             stream = self._layer.open_stream(publication.track, RATE_HZ, frame_ms, on_audio)
         self._streams[identity, source] = Running(publication.sid, publication.track, frame_ms, stream)
         if (away_at := self._away.pop(identity, None)) is not None:
-            self._missed(identity, monotonic() - max(away_at, microphone.heard_at))
+            heard_at = away_at if self._cut else max(away_at, microphone.heard_at)
+            self._missed(identity, monotonic() - heard_at)
 
     async def _drop(self, identity: str, source: Source) -> None:
         running = self._streams.pop((identity, source), None)

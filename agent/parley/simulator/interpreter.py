@@ -1,5 +1,6 @@
 """The simulated model itself: audio in, and what is said and written for each frame, when it is due."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil, inf
 
@@ -43,6 +44,8 @@ class Interpreter:
         self._written = Transcript("es")
         self._transcribed: Transcript | None = None
         self._hearing = Hearing(options.recognise_word)
+        self._heard_from = 0
+        """The frame from which on it hears."""
         self._held: Said | None = None
         self._last = (0, 0.0)
 
@@ -61,6 +64,7 @@ class Interpreter:
         if transcribe != (self._transcribed is not None):
             self._transcribed = Transcript("source") if transcribe else None
             self._hearing.clear()
+            self._heard_from = self._frames
 
     def feed(self, data: bytes, now: float, extra_lag_s: float = 0.0) -> None:
         """Take PCM16 bytes; what does not fill a frame waits for more."""
@@ -120,16 +124,19 @@ class Interpreter:
         said = Said(0, written, spoken if self._voice.audible else silence)
         lag_s = self._options.model_lag_s + extra_lag_s
         self._last = self._put(self._output, index, now, lag_s, said)
-        if heard := self._source_texts(pcm, marks):
-            self._put(self._source, index, now, lag_s / 2, Said(0, tuple(heard)))
+        for place, heard in self._source_texts(pcm, marks, index):
+            self._put(self._source, index, now, lag_s / 2, Said(0, tuple(heard)), place)
 
-    def _source_texts(self, pcm: Pcm, marks: list[int]) -> list[str]:
-        """What is written of the source: the marks' numbers, or what is recognised."""
+    def _source_texts(self, pcm: Pcm, marks: list[int], index: int) -> list[tuple[int, Sequence[str]]]:
+        """What is written of the source, by the frame in which it was said: the marks' numbers, or what is
+        recognised, which is known a while after it was said."""
         if self._transcribed is None:
             return []
         if self._options.recognise_word is None:
-            return self._transcribed.deltas(marks)
-        return [text for heard in self._hearing.push(pcm) for text in heard.texts]
+            texts = self._transcribed.deltas(marks)
+            return [(index, texts)] if texts else []
+        known = self._hearing.push(pcm)
+        return [(self._heard_from + (heard.end - 1) // FRAME, heard.texts) for heard in known if heard.texts]
 
     def _source_ended(self) -> list[str]:
         if self._transcribed is None:
@@ -138,9 +145,13 @@ class Interpreter:
             return self._transcribed.end()
         return [text for heard in self._hearing.end() for text in heard.texts]
 
-    def _put(self, line: Line[Said], index: int, now: float, lag_s: float, said: Said) -> tuple[int, float]:
+    def _put(
+        self, line: Line[Said], index: int, now: float, lag_s: float, said: Said, place: int | None = None
+    ) -> tuple[int, float]:
+        """`index`: the frame with which it is known; `place`: the one that it is about, if another."""
         lag = ceil(lag_s / FRAME_S - 1e-6)
-        counts = index if self._options.elapsed_of == "input" else index + lag
+        about = index if place is None else place
+        counts = about if self._options.elapsed_of == "input" else index + lag
         step, at = (index + lag, -inf) if self._options.lag_clock == "model" else (index, now + lag_s)
         line.items.append(Item(step, at, replace(said, elapsed_ms=counts * _FRAME_MS)))
         return step, at

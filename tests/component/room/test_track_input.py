@@ -344,3 +344,30 @@ async def test_nothing_is_missed_of_who_is_heard_all_along_or_says_nothing(stage
         mic.track = "track mic, the second"  # type: ignore[assignment]
         await stage.follow()
     assert stage.missed == []
+
+
+async def test_while_media_are_cut_who_is_captured_is_missed_from_the_last_packet_on(stage: Stage) -> None:
+    await stage.here("mic")
+    since = monotonic() - 4.0
+    stage.ingress.lost(stage.room.remote_participants, since)  # type: ignore[arg-type]
+    stage.layer.deliver("track mic", 1)  # made up of nothing by the native side
+    stage.room.emit("reconnecting")
+    stage.room.emit("reconnected")
+    assert stage.missed == []
+    stage.ingress.found()
+    ((speaker, duration_s),) = stage.missed
+    assert speaker == "ana"
+    assert duration_s == pytest.approx(monotonic() - since, abs=0.5)
+
+
+async def test_a_track_that_is_made_anew_in_a_cut_is_missed_once(stage: Stage) -> None:
+    await stage.here("mic")
+    stage.ingress.lost(stage.room.remote_participants, monotonic() - 4.0)  # type: ignore[arg-type]
+    stage.layer.deliver("track mic", 1)
+    stage.room.emit("reconnecting")
+    mic = made_anew(stage, "mic")
+    mic.track = "track mic, the second"  # type: ignore[assignment]
+    await stage.follow()
+    stage.ingress.found()
+    ((_, duration_s),) = stage.missed
+    assert duration_s == pytest.approx(4.0, abs=0.5)
