@@ -178,8 +178,9 @@ class CaptionsBridge(Relay[Ear]):
             if line.text:
                 segment = Segment(line.id, line.text, line.final, line.started_at, line.ended_at)
                 self._around.text.send(segment, "source")
-            elif line.error is not None:
-                self._say("session.error", f"something that was said could not be written down: {line.error}")
+            if line.error is not None:
+                what = "the end of something" if line.text else "something"
+                self._say("session.error", f"{what} that was said could not be written down: {line.error}")
 
     # Sending
 

@@ -26,7 +26,7 @@ class Line:
     confidence: float | None = None
     """0 to 1, of a final line, if the session was asked for it."""
     error: RealtimeError | None = None
-    """Of a final line without words: why they will never be known."""
+    """Of a final line: why words of it, or all of them, will never be known."""
 
 
 @dataclass(slots=True, eq=False)
@@ -96,10 +96,10 @@ class Spoken:
         return Line(self.id, text, False, self.started_at, self.ended_at)
 
     def finish(self, text: str, confidence: float | None = None, error: RealtimeError | None = None) -> None:
-        """There will be no other words; none at all, and what was shown stays."""
+        """There will be no other words; none at all, and what was shown stays. `error`: why."""
         self.text = text.strip() or self.shown or self.words.strip()
         self.confidence = confidence
-        self.error = error if not self.text else None
+        self.error = error
         self.over = True
         self.pcm.clear()
 

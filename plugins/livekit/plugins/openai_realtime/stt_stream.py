@@ -303,10 +303,10 @@ class TranscriptionStream(stt.RecognizeStream):
     def _tell(self, lines: list[Line]) -> None:
         for line in lines:
             if line.error is not None:
-                logger.warning(
-                    "transcription: %.1f s without words: %s", line.ended_at - line.started_at, line.error
-                )
+                lasted_s = line.ended_at - line.started_at
+                logger.warning("transcription: words of %.1f s are missing: %s", lasted_s, line.error)
                 self._emit_error(as_api_error(line.error), recoverable=True)
+            if not line.text:
                 continue
             kind = (
                 stt.SpeechEventType.FINAL_TRANSCRIPT if line.final else stt.SpeechEventType.INTERIM_TRANSCRIPT
