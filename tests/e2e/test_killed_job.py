@@ -15,7 +15,8 @@ from livekit import api, rtc
 from parley.demo.people import Person
 from parley.room.safekeeping import PERIOD_S
 
-from .counting import attended, audible, gets, publication, speech, told, track_name
+from .counting import attended, gets, publication, speech, told, track_name
+from .records import rows
 from .running import RunningWorker, eventually
 from .venue import Venue
 
@@ -35,6 +36,7 @@ async def test_what_was_set_spent_and_recorded_goes_on_in_the_next_job(venue: Ve
             PARLEY_LIMITS__USD_PER_ROOM=str(USD),
             PARLEY_PRICES__FILE=str(prices),
             PARLEY_EXPORT__DIR=str(summaries),
+            PARLEY_EXPORT__TRANSCRIPT="jsonl,srt",
         ) as (worker, room),
         venue.join(room, "ann", speaks="en") as ann,
         venue.join(room, "bob", speaks="fr", hears="fr") as bob,
@@ -48,8 +50,11 @@ async def test_what_was_set_spent_and_recorded_goes_on_in_the_next_job(venue: Ve
             destination_identity=first, method="parley.set", payload=payload
         )
         assert json.loads(answer)["consent"] == "declined"
-        ann.say(speech("en", 6).pcm)
-        await bob.until(lambda p: any(audible(r) for r in p.recordings), 20)
+        ann.say(speech("en", 2, first=24).pcm)
+        await ann.quiet()
+        await eventually(lambda: len(rows(summaries)) == 2, 20, "a line is in the transcript")
+        began = ann.say(speech("en", 6).pcm)
+        await bob.until(lambda p: any(r.last_loud_s > began for r in p.recordings), 20)
         os.kill(_job(worker), signal.SIGKILL)
         await eventually(
             lambda: len(_workers(bob)) == 1 and _workers(bob) != [first] and publication(bob, FR),
@@ -73,11 +78,13 @@ async def test_what_was_set_spent_and_recorded_goes_on_in_the_next_job(venue: Ve
         assert _kept(worker), "there is something to go on with"
         await venue.livekit.room.delete_room(api.DeleteRoomRequest(room=room))
         await eventually(lambda: list(summaries.glob("*.json")), 20, "the summary is there")
-        (path,) = summaries.glob("*.json")
+        await eventually(lambda: list(summaries.glob("*.srt")), 20, "so are the subtitles")
+        (path,) = (p for p in summaries.glob("*.json") if "transcript" not in p.name)
         text = path.read_text()
         summary = json.loads(text)
         await eventually(lambda: not _kept(worker), 10, "what was kept is gone")
     assert "dan" not in text
+    _check_transcript(summaries)
     people = summary["people"]
     assert (people["count"], people["declined_consent"], people["most_at_once"]) == (3, 1, 3)
     assert [(p["identity"], p["arrivals"]) for p in people["known"]] == [("ann", 1), ("bob", 1)]
@@ -87,6 +94,19 @@ async def test_what_was_set_spent_and_recorded_goes_on_in_the_next_job(venue: Ve
     assert sent_usd - UNKNOWN_USD <= cost["usd"] <= sent_usd + 1e-6
     (row,) = [row for row in summary["translated"] if row["audio_s"]]
     assert (row["speaker"], row["sessions"]) == ("ann", len(venue.sessions))
+
+
+def _check_transcript(directory: Path) -> None:
+    """One, with the lines of both jobs, begun once and ended once; its subtitles are of all of it."""
+    found = rows(directory)
+    assert [row["type"] for row in found if row["type"] != "line"] == ["room", "end"]
+    lines = [row for row in found if row["type"] == "line"]
+    assert {row["speaker"] for row in lines} == {"ann"}
+    assert lines[-1]["start_s"] - lines[0]["start_s"] > 5, "what was said before the death, and after it"
+    assert len({row["id"] for row in lines}) == len(lines)
+    (subtitles,) = directory.glob("*.srt")
+    shown = " ".join(subtitles.read_text().split())
+    assert [row["text"] for row in lines if " ".join(row["text"].split()[-2:]) not in shown] == []
 
 
 def _workers(person: Person) -> list[str]:

@@ -77,7 +77,7 @@ async def test_notes_are_written_for_who_asks_and_for_all_at_the_end(venue: Venu
         cost = (await rpc(bob, venue, room, "parley.state"))["cost"]
         first_usd = cost["by_kind"]["notes"]
         assert first_usd > 0
-        tokens_in = 'parley_tokens_total{direction="text_in",kind="notes"}'
+        tokens_in = 'parley_tokens_total{direction="input",kind="notes"}'
         async with asyncio.timeout(10):
             while (await worker.metrics()).get(tokens_in) != asked.input_tokens:
                 await asyncio.sleep(0.2)
@@ -104,7 +104,7 @@ async def test_notes_are_written_for_who_asks_and_for_all_at_the_end(venue: Venu
     asked_of = venue.simulator.texts[before:]
     assert len(asked_of) == 4
     metered = [row for row in left["translated"] if row["kind"] == "notes"]
-    assert sum(row["tokens"]["text_in"] for row in metered) == sum(one.input_tokens for one in asked_of)
+    assert sum(row["tokens"]["input"] for row in metered) == sum(one.input_tokens for one in asked_of)
     assert left["cost"]["by_kind"]["notes"] > first_usd
     assert left["events"]["counts"]["notes.failed"] == 1
 
