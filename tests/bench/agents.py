@@ -131,6 +131,7 @@ def _lines(round_trips: Iterable[str]) -> list[tuple[str, Value, int]]:
             _ms(lambda v: [abs(s) for s in v.found.truncation_s], 0.95),
             0,
         ),
+        ("truncated, and nothing of it found at the ear", lambda v: v.found.not_found, 0),
         ("cut, but the API not told", lambda v: v.found.not_truncated, 0),
         ("words over the first 3 s of the agent", lambda v: v.found.early_words or None, 0),
         ("… that never came to the API", lambda v: v.found.early_words_lost, 0),

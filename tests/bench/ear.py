@@ -11,12 +11,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from talker import EARLY_WORDS, Said, Talker
+from talking_api import noise
 
-from parley.demo.listening import find_words
+from parley.demo.listening import find_words, heard_until
 from parley.demo.recording import Recording
 from parley.demo.speech import SAMPLE_RATE_HZ
 
@@ -29,8 +30,19 @@ _STOPPED_S = 3.0
 """An agent that goes on for longer over the person's voice was not interrupted."""
 _WHOLE_S = 0.25
 _SPOILT_S = 0.02
+_LONGEST_S = 20.0
 _TURN_S = 0.5
 """The silence after which the API takes a turn for over."""
+
+
+class Stretch(NamedTuple):
+    """Of unbroken sound: when it was heard, and where it ends in which recording."""
+
+    began: float
+    ended: float
+    recording: Recording
+    until: int
+    """The sample after its last one."""
 
 
 @dataclass
@@ -44,19 +56,26 @@ class Reply:
     """Of its response."""
     first_audio_at: float
     spoken_over: bool = False
-    heard: list[tuple[float, float]] = field(default_factory=list)
-    """Stretches of sound, cut at every hole."""
+    heard: list[Stretch] = field(default_factory=list)
+    """What was heard of it, cut at every hole."""
 
     @property
     def heard_s(self) -> float:
-        """Seconds of it that were heard."""
-        return sum(end - begin for begin, end in self.heard)
+        """Seconds in which it was heard."""
+        return sum(one.ended - one.began for one in self.heard)
+
+    @property
+    def heard_until_s(self) -> float | None:
+        """The place in it up to which it was heard, by its waveform: an ear stretches what it waits for."""
+        last = self.heard[-1]
+        pcm = last.recording.pcm[: last.until]
+        return heard_until(pcm, SAMPLE_RATE_HZ, noise(_LONGEST_S), self.heard_s)
 
     @property
     def holes(self) -> list[float]:
         """The silences inside it, in seconds."""
         pairs = zip(self.heard, self.heard[1:], strict=False)
-        return [after[0] - before[1] for before, after in pairs]
+        return [after.began - before.ended for before, after in pairs]
 
 
 @dataclass
@@ -79,6 +98,8 @@ class Found:
     not_interrupted: int = 0
     truncation_s: list[float] = field(default_factory=list)
     """Where the API was told that the reply was cut, less what was heard of it."""
+    not_found: int = 0
+    """Truncated replies of which nothing was found in what was heard."""
     not_truncated: int = 0
     """Replies that were cut at the ear, of which the API was told nothing."""
     early_words: int = 0
@@ -103,7 +124,8 @@ def found_in(talkers: list[Talker], directory: Path) -> Found:
         own = [s for s in sessions if f"<{talker.identity}>" in s["instructions"]]
         if not own:
             raise RuntimeError(f"{talker.identity}'s agent never had a session")
-        heard = sorted(stretch for recording in talker.recordings for stretch in stretches(recording))
+        parts = (stretch for recording in talker.recordings for stretch in stretches(recording))
+        heard = sorted(parts, key=lambda part: part.began)
         replies = replies_of(own, heard, talker.said)
         sound = {utterance for utterance in talker.said if not _spoilt(utterance, talker)}
         found.spoilt += len(talker.said) - len(sound)
@@ -116,8 +138,8 @@ def found_in(talkers: list[Talker], directory: Path) -> Found:
     return found
 
 
-def stretches(recording: Recording) -> Iterator[tuple[float, float]]:
-    """When it is loud: (begin, end), cut at every silence of 10 ms and more."""
+def stretches(recording: Recording) -> Iterator[Stretch]:
+    """Where it is loud, cut at every silence of 10 ms and more."""
     step = round(_STEP_S * SAMPLE_RATE_HZ)
     pcm = recording.pcm
     count = len(pcm) // step
@@ -127,13 +149,11 @@ def stretches(recording: Recording) -> Iterator[tuple[float, float]]:
         return
     breaks = np.flatnonzero(np.diff(loud) > round(_HOLE_S / _STEP_S)) + 1
     for run in np.split(loud, breaks):
-        begin = recording.time_of(float(run[0]) * _STEP_S)
-        yield begin, begin + len(range(int(run[0]), int(run[-1]) + 1)) * _STEP_S
+        begin, count = recording.time_of(float(run[0]) * _STEP_S), int(run[-1]) + 1 - int(run[0])
+        yield Stretch(begin, begin + count * _STEP_S, recording, (int(run[-1]) + 1) * step)
 
 
-def replies_of(
-    sessions: list[dict[str, Any]], heard: list[tuple[float, float]], said: list[Said]
-) -> list[Reply]:
+def replies_of(sessions: list[dict[str, Any]], heard: list[Stretch], said: list[Said]) -> list[Reply]:
     """The replies in their order, each with what was heard of it."""
     replies = []
     for session in sessions:
@@ -158,11 +178,11 @@ def replies_of(
     replies.sort(key=lambda reply: reply.added_at)
     starts = [reply.added_at for reply in replies]
     for stretch in heard:
-        place = bisect.bisect_right(starts, stretch[0]) - 1
+        place = bisect.bisect_right(starts, stretch.began) - 1
         if place >= 0:
             replies[place].heard.append(stretch)
     for reply in replies:
-        ends = reply.heard[-1][1] if reply.heard else reply.added_at + reply.sent_s
+        ends = reply.heard[-1].ended if reply.heard else reply.added_at + reply.sent_s
         reply.spoken_over = any(s.began < ends and s.ended > reply.added_at for s in said)
     return replies
 
@@ -184,16 +204,16 @@ def _answers(found: Found, said: list[Said], sound: set[Said], replies: list[Rep
         if answer is None:
             continue
         found.answered += 1
-        latency_s = answer.heard[0][0] - utterance.ended
+        latency_s = answer.heard[0].began - utterance.ended
         if utterance.round_trip_s:
             found.answer_far_s.append(latency_s)
             continue
         found.answer_s.append(latency_s)
         found.in_s.append(answer.created_at - utterance.ended - _TURN_S)
-        found.out_s.append(answer.heard[0][0] - answer.first_audio_at)
+        found.out_s.append(answer.heard[0].began - answer.first_audio_at)
 
 
-def _interruptions(found: Found, said: list[Said], heard: list[tuple[float, float]]) -> None:
+def _interruptions(found: Found, said: list[Said], heard: list[Stretch]) -> None:
     phrases = _joined(heard, _SILENCE_S)
     for utterance in said:
         over = [phrase for phrase in phrases if phrase[0] < utterance.began < phrase[1]]
@@ -217,7 +237,11 @@ def _truncations(found: Found, replies: list[Reply]) -> None:
         if not reply.heard or not reply.spoken_over:
             continue  # one that is cut because the room ends is nobody's interruption
         if reply.truncated_s is not None:
-            found.truncation_s.append(reply.truncated_s - reply.heard_s)
+            until_s = reply.heard_until_s
+            if until_s is None:
+                found.not_found += 1
+            else:
+                found.truncation_s.append(reply.truncated_s - until_s)
         elif reply.heard_s < reply.sent_s - _WHOLE_S:
             found.not_truncated += 1
 
@@ -242,10 +266,10 @@ def _early_words(found: Found, talker: Talker, sessions: list[dict[str, Any]], d
     found.early_words_lost += len(set(range(EARLY_WORDS)) - arrived)
 
 
-def _joined(heard: list[tuple[float, float]], silence_s: float) -> list[tuple[float, float]]:
-    """Stretches without the holes that are shorter than a silence."""
+def _joined(heard: list[Stretch], silence_s: float) -> list[tuple[float, float]]:
+    """Their begins and ends, without the holes that are shorter than a silence."""
     joined: list[tuple[float, float]] = []
-    for begin, end in heard:
+    for begin, end, *_ in heard:
         if joined and begin - joined[-1][1] < silence_s:
             joined[-1] = (joined[-1][0], end)
         else:

@@ -45,12 +45,15 @@ class Replies:
         answers = any(line.role == "user" for line in context.lines)
         seconds = self.reply_s if answers else GREETING_S
         words = (f"r{self._count}w{i}" for i in range(max(1, round(seconds * _WORDS_PER_S))))
-        return Turn(say=" ".join(words), say_audio=_noise(seconds))
+        return Turn(say=" ".join(words), say_audio=noise(seconds))
 
 
 @lru_cache(maxsize=8)
-def _noise(seconds: float) -> Pcm:
-    """Unbroken, so that every silence at the ear is a loss, and its end is the place where it was cut."""
+def noise(seconds: float) -> Pcm:
+    """What the agents say: unbroken, so that every silence at the ear is a loss, and nowhere like itself.
+
+    A shorter one is the begin of a longer one, but for its level.
+    """
     samples = np.random.default_rng(1).standard_normal(round(seconds * SAMPLE_RATE_HZ))
     smooth = np.convolve(samples, np.ones(8) / 8, "same")
     pcm: Pcm = (smooth / np.abs(smooth).max() * _PEAK).astype(np.int16)

@@ -36,6 +36,11 @@ _POWER = 0.25
 _BATCH = 16
 _OVERLAP_S = 0.3
 _SEGMENT = (1 << 14) - (_BLOCKS - 1) * _BLOCK - _SLIP * _GRID
+_AROUND_S = 0.3
+_WINDOW = 320
+_STEP = 40
+_FAINT = 0.05
+_ALIKE = 0.6
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,40 @@ def find_words(
             start = _refined(stretch, blocks, weights, round(candidate.start_s * _RATE_HZ))
             found.append(Heard(candidate.word_index, (begin + start) / _RATE_HZ, candidate.score))
     return sorted(_best(found), key=lambda heard: heard.start_s)
+
+
+def heard_until(recording: Pcm, sample_rate: int, said: Pcm, about_s: float) -> float | None:
+    """The place in `said`, in seconds, of the last sound of it in a recording that ends with it.
+
+    Both are `int16[n]` mono at `sample_rate` Hz. It is looked for around `about_s` by its waveform: an ear
+    that waits for packets stretches what it has, so how long something sounded does not tell how much of it
+    was heard. `said` must be like itself nowhere, as noise is. None: nothing there is like it.
+    """
+    first_s = max(0.0, about_s - _AROUND_S)
+    near = said[round(first_s * sample_rate) : round((about_s + _AROUND_S) * sample_rate)]
+    wave = resample(near, sample_rate, _RATE_HZ).astype(np.float64)
+    end = resample(recording[-round(_AROUND_S * sample_rate) :], sample_rate, _RATE_HZ).astype(np.float64)
+    if len(wave) < _WINDOW:
+        return None
+    sums = np.concatenate([[0.0], np.cumsum(np.square(wave))])
+    norms = np.sqrt(np.maximum(sums[_WINDOW:] - sums[:-_WINDOW], 0.0)) + amplitude(_QUIET_DBFS)
+    last: int | None = None
+    for begin in range(0, len(end) - _WINDOW + 1, _STEP):
+        part = end[begin : begin + _WINDOW]
+        likeness = np.correlate(wave, part, "valid") / norms / (np.linalg.norm(part) + amplitude(_QUIET_DBFS))
+        place = int(np.argmax(likeness))
+        if likeness[place] > _ALIKE:
+            last = max(last or 0, place + _alike_until(wave[place : place + _WINDOW], part))
+    return None if last is None else first_s + last / _RATE_HZ
+
+
+def _alike_until(one: NDArray[np.float64], other: NDArray[np.float64]) -> int:
+    """The end of the last `_STEP` samples in which two waves of one length are the same, but for a level."""
+    ones, others = one.reshape(-1, _STEP), other.reshape(-1, _STEP)
+    energies, heard = np.sum(np.square(ones), axis=1), np.sum(np.square(others), axis=1)
+    likeness = np.sum(ones * others, axis=1) / np.sqrt(np.maximum(energies * heard, 1.0))
+    same = np.flatnonzero((likeness > _ALIKE) & (heard > _FAINT * energies))
+    return (int(same[-1]) + 1) * _STEP if len(same) else 0
 
 
 def _emphasised(wave: Wave) -> Wave:

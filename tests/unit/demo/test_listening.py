@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from parley.demo.audio import Pcm, amplitude, resample, to_pcm
-from parley.demo.listening import find_words
+from parley.demo.listening import find_words, heard_until
 from parley.demo.speech import SAMPLE_RATE_HZ, countable_words, render, script
 
 COUNT = 24
@@ -107,3 +107,28 @@ def test_silence_noise_and_nothing_hold_no_words() -> None:
 def test_a_recording_shorter_than_a_word_is_no_error() -> None:
     for milliseconds in (1, 20, 90, 150):
         assert find_words(ANN[0].pcm[: milliseconds * 24], SAMPLE_RATE_HZ, ANN) == []
+
+
+WHITE = np.random.default_rng(2).normal(0, 5_000, 14 * SAMPLE_RATE_HZ)
+NOISE = to_pcm(np.convolve(WHITE, np.ones(8) / 8, "same").astype(np.float32))
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.234, 7.77, 13.9])
+def test_the_last_sound_heard_of_noise_is_found_whatever_an_ear_puts_after_it(seconds: float) -> None:
+    heard = through_opus(NOISE[: round(seconds * SAMPLE_RATE_HZ)])
+    for then in (NOISE[:0], np.zeros(2_000, np.int16), heard[-1_200:] // 2, heard[:960]):
+        found_s = heard_until(np.concatenate([heard, then]), SAMPLE_RATE_HZ, NOISE, seconds)
+        assert found_s == pytest.approx(seconds, abs=0.012)
+
+
+def test_the_last_sound_is_found_where_an_ear_has_stretched_what_it_had() -> None:
+    stretched = np.concatenate([NOISE[:24_000], NOISE[22_560:24_000], NOISE[24_000:48_000]])
+    assert heard_until(stretched, SAMPLE_RATE_HZ, NOISE, 2.06) == pytest.approx(2.0, abs=0.005)
+
+
+def test_nothing_is_found_in_what_is_not_like_it_or_far_from_it() -> None:
+    other = np.roll(NOISE, 5 * SAMPLE_RATE_HZ)
+    assert heard_until(other[:24_000], SAMPLE_RATE_HZ, NOISE, 1.0) is None
+    assert heard_until(NOISE[:24_000], SAMPLE_RATE_HZ, NOISE, 14.5) is None
+    assert heard_until(NOISE[:24_000], SAMPLE_RATE_HZ, NOISE, 3.0) is None
+    assert heard_until(NOISE[:100], SAMPLE_RATE_HZ, NOISE, 0.0) is None
