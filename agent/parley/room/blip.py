@@ -37,7 +37,7 @@ class Blip:
     def _away(self) -> None:
         self._anew.clear()
         self._wait(None)
-        self._player.hold()
+        self._player.hold(self)
 
     def _republished(self, publication: rtc.LocalTrackPublication, previous_sid: str) -> None:
         self._anew.add(publication.sid)
@@ -46,7 +46,7 @@ class Blip:
         if self._anew & self._heard():
             self._wait(LISTEN_S)
         else:
-            self._player.release()
+            self._player.release(self)
 
     def _subscribed(self, track: rtc.LocalTrack) -> None:
         if self._release is not None and track.sid in self._anew:
@@ -59,4 +59,6 @@ class Blip:
         if self._release is not None:
             self._release.cancel()
         loop = asyncio.get_running_loop()
-        self._release = None if duration_s is None else loop.call_later(duration_s, self._player.release)
+        self._release = None
+        if duration_s is not None:
+            self._release = loop.call_later(duration_s, self._player.release, self)

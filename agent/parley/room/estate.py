@@ -84,10 +84,10 @@ class Estate:
         known = dict(list(wishes.items())[:MOST_PEOPLE])
         return {"wishes": known, "usd": usd, "minutes": self._record.heading}
 
-    def refusals(self) -> dict[str, Any]:
-        """The least of it: who declines."""
-        wishes = self.known(sparing=True)["wishes"]
-        return {"wishes": {who: wish for who, wish in wishes.items() if self._people.declines(who)}}
+    def refusals(self, known: dict[str, Any]) -> dict[str, Any]:
+        """The least of what is `known`: who declines."""
+        wishes = known["wishes"].items()
+        return {"wishes": {who: wish for who, wish in wishes if self._people.declines(who)}}
 
     # To the next one
 

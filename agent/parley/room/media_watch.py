@@ -56,12 +56,12 @@ class MediaWatch:
                 self._cut = False
                 logger.info("media come again")
                 self._ingress.found()
-                self._player.release()
+                self._player.release(self)
         elif not self._cut and now - self._at >= CUT_S:
             self._cut = True
             logger.warning("no media have come for %.1f s: the path is cut", now - self._at)
             self._ingress.lost(self._room.remote_participants, self._at)
-            self._player.hold()
+            self._player.hold(self)
 
     async def _count(self) -> int | None:
         """Packets that came so far, by all ways; None: it is not known now."""

@@ -155,7 +155,7 @@ class Safekeeping:
         """All that is known, and less of it: without the record, and of refusals alone."""
         known, record = self._estate.known(sparing=True), self._costs.keep()
         spent = {"room_usd": self._costs.accounts.usd}
-        refused = self._estate.refusals()
+        refused = self._estate.refusals(known)
         return (
             lambda: {**known, **spent, "record": record},
             lambda: {**known, **spent},

@@ -167,16 +167,25 @@ class Player:
         self._metrics = metrics
         self._active: dict[Playable, None] = {}
         self._wake = asyncio.Event()
+        self._holders: set[object] = set()
         self._free = asyncio.Event()
         self._free.set()
 
-    def hold(self) -> None:
-        """Nothing is played until `release`: what is pushed waits, within the bounds of each queue."""
+    @property
+    def held(self) -> bool:
+        """Whether somebody holds it."""
+        return bool(self._holders)
+
+    def hold(self, holder: object) -> None:
+        """Nothing is played until all who hold it have released it: what is pushed waits, within the bounds
+        of each queue."""
+        self._holders.add(holder)
         self._free.clear()
 
-    def release(self) -> None:
-        """Everything goes on where it was held."""
-        if self._free.is_set():
+    def release(self, holder: object) -> None:
+        """Everything goes on where it was held, unless another holds it."""
+        self._holders.discard(holder)
+        if self.held or self._free.is_set():
             return
         now = monotonic()
         for output in self._active:

@@ -5,18 +5,9 @@ import asyncio
 import pytest
 
 from fakes.room import FakePublication, FakeRoom
+from parley.metrics import Metrics
 from parley.room.blip import EARS_S, LISTEN_S, Blip
-
-
-class Player:
-    def __init__(self) -> None:
-        self.held = False
-
-    def hold(self) -> None:
-        self.held = True
-
-    def release(self) -> None:
-        self.held = False
+from parley.room.track_output import Player
 
 
 class Track:
@@ -31,7 +22,7 @@ async def room() -> FakeRoom:
 
 @pytest.fixture
 async def player(room: FakeRoom) -> Player:
-    player = Player()
+    player = Player(Metrics())
     room.blip = Blip(room, player, lambda: {"TR_heard"})  # type: ignore[attr-defined, arg-type]
     return player
 

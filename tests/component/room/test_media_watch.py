@@ -7,7 +7,9 @@ import pytest
 
 from fakes.room import FakeRoom
 from livekit import rtc
+from parley.metrics import Metrics
 from parley.room.media_watch import CUT_S, POLL_S, MediaWatch
+from parley.room.track_output import Player
 
 pytestmark = pytest.mark.looptime
 
@@ -26,20 +28,9 @@ class Ingress:
         self.lost_since = None
 
 
-class Player:
-    def __init__(self) -> None:
-        self.held = False
-
-    def hold(self) -> None:
-        self.held = True
-
-    def release(self) -> None:
-        self.held = False
-
-
 class Watched:
     def __init__(self) -> None:
-        self.room, self.ingress, self.player = FakeRoom(), Ingress(), Player()
+        self.room, self.ingress, self.player = FakeRoom(), Ingress(), Player(Metrics())
         self._watch = MediaWatch(self.room, self.ingress, self.player)  # type: ignore[arg-type]
         self.task: asyncio.Task[None] | None = None
 
@@ -68,6 +59,18 @@ async def test_a_cut_is_noticed_and_what_was_missed_counts_from_the_last_packet(
     await watched.flow(2 * POLL_S)
     assert not watched.player.held
     assert watched.ingress.lost_since is None
+
+
+async def test_what_another_holds_stays_held_when_media_come_again(watched: Watched) -> None:
+    blip = object()
+    await watched.flow(3)
+    await watched.flow(CUT_S + 2 * POLL_S, packets=0)
+    watched.player.hold(blip)
+    await watched.flow(2 * POLL_S)
+    assert watched.ingress.lost_since is None
+    assert watched.player.held, "the connection is still away"
+    watched.player.release(blip)
+    assert not watched.player.held
 
 
 async def test_a_path_on_which_little_comes_is_no_cut(watched: Watched) -> None:
