@@ -1,7 +1,7 @@
 """Lines of a room as JSON lines, SRT, WebVTT and plain text: functions from values to text."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from math import isfinite
 from typing import Any, Literal, get_args
@@ -31,6 +31,20 @@ def dumped(value: Any, indent: int | None = None) -> str:
     """JSON that UTF-8 can write, whatever people are called."""
     text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
     return _writable(text)
+
+
+def in_parts(rows: Sequence[dict[str, Any]], most_bytes: int) -> list[list[dict[str, Any]]]:
+    """JSON objects, in their order, in messages of at most so many bytes; one that is larger is alone."""
+    parts: list[list[dict[str, Any]]] = []
+    size = most_bytes
+    for row in rows:
+        length = len(dumped(row).encode()) + 2
+        if size + length > most_bytes:
+            parts.append([])
+            size = 0
+        parts[-1].append(row)
+        size += length
+    return parts
 
 
 def opening(room: str, version: str, began_at: datetime) -> dict[str, Any]:

@@ -29,8 +29,8 @@ from .formats import (
     FORMAT,
     Format,
     as_json,
-    dumped,
     from_json,
+    in_parts,
     iso,
     opening,
     to_jsonl,
@@ -284,7 +284,7 @@ class Transcripts:
     async def _post_all(
         self, webhook: WebhookPolicy, lines: list[Line], dropped: int, ended_at: datetime
     ) -> None:
-        parts = _parts([as_json(line, self._began_at) for line in lines])
+        parts = in_parts([as_json(line, self._began_at) for line in lines], MOST_POST_BYTES)
         if len(parts) > MOST_PARTS:
             dropped += sum(map(len, parts[:-MOST_PARTS]))
             parts = parts[-MOST_PARTS:]
@@ -326,19 +326,6 @@ async def clean(directory: Path, keep_days: float) -> None:
     else:
         if deleted:
             logger.info("files were deleted that are older than PARLEY_EXPORT__KEEP_DAYS: %d", deleted)
-
-
-def _parts(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    parts: list[list[dict[str, Any]]] = []
-    size = MOST_POST_BYTES
-    for row in rows:
-        length = len(dumped(row).encode()) + 2
-        if size + length > MOST_POST_BYTES:
-            parts.append([])
-            size = 0
-        parts[-1].append(row)
-        size += length
-    return parts
 
 
 def _line_of(row: str) -> Line | None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from livekit import rtc
 from parley.core.minutes import Line
-from parley.export.formats import as_json, from_json
+from parley.export.formats import as_json, dumped, from_json, in_parts
 
 from .handover import read_text, send_text
 from .minutes import RoomMinutes
@@ -105,12 +105,13 @@ class MinutesHandover:
         sent = size = 0
         try:
             async with asyncio.timeout(SEND_S), self._sending:
-                for part in _parts([_row(line, self._minutes) for line in lines]):
-                    text = json.dumps({"lines": part}, ensure_ascii=False)
-                    size += len(text.encode(errors="replace"))
+                newest_first = [_row(line, self._minutes) for line in reversed(lines)]
+                for part in in_parts(newest_first, PART_BYTES):
+                    text = dumped({"lines": part[::-1]})
+                    size += len(text.encode())
                     if size > MOST_BYTES:
                         break
-                    await send_text(self._room, TOPIC, self._to, text.encode(errors="replace").decode())
+                    await send_text(self._room, TOPIC, self._to, text)
                     sent += len(part)
         except (rtc.StreamError, ConnectionError, TimeoutError) as e:
             logger.warning("lines of the transcript were not handed over: %s", e or "not sent in time")
@@ -159,17 +160,3 @@ class MinutesHandover:
 def _row(line: Line, minutes: RoomMinutes) -> dict[str, Any]:
     row = as_json(line, minutes.began_at)
     return row | {"to": sorted(line.to)} if line.to else row
-
-
-def _parts(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """The rows in messages, from the newest back."""
-    parts: list[list[dict[str, Any]]] = []
-    size = PART_BYTES
-    for row in reversed(rows):
-        length = len(json.dumps(row, ensure_ascii=False).encode(errors="replace")) + 2
-        if size + length > PART_BYTES:
-            parts.append([])
-            size = 0
-        parts[-1].insert(0, row)
-        size += length
-    return parts
