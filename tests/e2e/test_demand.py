@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import numpy as np
 
 from .counting import gets, heard_once, publication, speech, track_name
 from .running import eventually
+from .talking import rpc
 from .venue import Venue
 
 PRE_ROLL_S = 0.4 + 0.3
@@ -73,6 +75,35 @@ async def test_a_phrase_of_one_second_costs_a_second_the_pre_roll_and_the_tail(v
             lambda: publication(bob, track_name("ann", "fr")) is None, 20, "the track is unpublished"
         )
         assert len(venue.sessions) == 1
+
+
+async def test_who_only_listens_takes_no_track_and_is_heard_from_the_first_word_when_they_speak_up(
+    venue: Venue,
+) -> None:
+    room = await venue.room()
+    said = speech("en", 6, phrase=6)
+    wishes = {f"listener {number}": ("fr", "de", "es")[number % 3] for number in range(6)}
+    async with AsyncExitStack() as stack:
+        people = {
+            name: await stack.enter_async_context(
+                venue.join(room, name, speaks="en", hears=language, microphone=False)
+            )
+            for name, language in wishes.items()
+        }
+        ann = await stack.enter_async_context(venue.join(room, "ann", speaks="en", microphone=False))
+        state = {}
+        while len(state.get("people", ())) < 7:
+            state = await rpc(ann, venue, room, "parley.state")
+        assert (state["translations"], state["tracks"]) == ([], {})
+        microphone = await ann.open_microphone()
+        await microphone.wait_for_subscription()
+        ann.say(said.pcm)
+        for name, language in wishes.items():
+            await heard_once(people[name], "ann", language, said)
+        state = await rpc(ann, venue, room, "parley.state")
+        spoken = {(t["speaker"], t["language"]) for t in state["tracks"].values()}
+        assert spoken == {("ann", language) for language in ("fr", "de", "es")}
+        assert len(venue.sessions) == 3
 
 
 async def _sent_at_rest(session: object) -> float:

@@ -46,6 +46,8 @@ from .venue import Venue
 NAME = track_name("ann", "fr")
 CROWD = int(os.environ.get("PARLEY_CROWD", "8"))
 CROWD_S = float(os.environ.get("PARLEY_CROWD_S", "10"))
+PACE = CROWD / 8
+"""Two or three come each second, however many they are: to join takes a client a tenth of a core."""
 
 
 class Proxy:
@@ -271,12 +273,12 @@ async def test_people_come_go_and_change_their_language_at_random_and_what_is_le
 
     async def visitor(number: int) -> None:
         while time.monotonic() < until:
-            await asyncio.sleep(dice.random() * 2)
+            await asyncio.sleep(dice.random() * 2 * PACE)
             wish = dice.choice(languages)
             identity = f"guest {number}"
             async with venue.join(room, identity, hears=wish, microphone=False) as guest:
                 for _ in range(3):
-                    await asyncio.sleep(dice.random())
+                    await asyncio.sleep(dice.random() * PACE)
                     wishes = {
                         "parley.hears": dice.choice(languages),
                         "parley.captions": dice.choice(languages),

@@ -47,13 +47,20 @@ class FakeParticipant:
         *,
         kind: int = rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD,
         joined_s: float | None = 100.0,
+        microphone: bool = True,
     ) -> None:
+        """`microphone`: one that is muted; the first that is published then takes its place."""
         self.identity = identity
         self.sid = f"PA_{identity}"
         self.kind = kind
         self.attributes = attributes or {}
         self.joined_at = None if joined_s is None else START + timedelta(seconds=joined_s)
         self.track_publications: dict[str, FakePublication] = {}
+        if microphone:
+            muted = self.track_publications[f"TR_muted_{identity}"] = FakePublication(
+                [], f"TR_muted_{identity}"
+            )
+            muted.muted = True
 
 
 class FakeWriter:
@@ -217,6 +224,7 @@ class FakeRoom:
     def publish(self, identity: str, sid: str, **more: Any) -> FakePublication:
         participant = self.remote_participants[identity]
         publication = FakePublication(self.log, sid, **more)
+        participant.track_publications.pop(f"TR_muted_{identity}", None)
         participant.track_publications[sid] = publication
         self.emit("track_published", publication, participant)
         return publication

@@ -37,6 +37,8 @@ class Participant:
     identity: str
     kind: Kind = "standard"
     preferences: Preferences = field(default_factory=Preferences)
+    sounds: bool = True
+    """Whether they have a microphone, or had one since they came: there is nothing to hear of others."""
 
     @property
     def is_person(self) -> bool:

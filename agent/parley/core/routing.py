@@ -18,7 +18,8 @@ def routes(
     readers: Mapping[str, str] | None = None,
     pays: Callable[[str], bool] = lambda listener: True,
 ) -> list[Routes]:
-    """All routes of a room, by speaker and language: nobody to themselves, nobody into their own language.
+    """All routes of a room, by speaker and language: nobody to themselves, nobody into their own language,
+    nothing of who has no microphone.
 
     A reader of a language that the speaker speaks anyway reads the speaker's own words. `readers`: who reads
     along without being a participant, and in which language. Who does not pay hears and reads nothing.
@@ -31,7 +32,7 @@ def routes(
     read = _together(reading)
     languages = sorted((hear.keys() | read.keys()) - {ORIGINAL})
     found: list[Routes] = []
-    for speaker in sorted(p.identity for p in people if p.preferences.consent):
+    for speaker in sorted(p.identity for p in people if p.sounds and p.preferences.consent):
         spoken = roster[speaker].preferences.speaks
         own = "" if spoken == AUTO else primary(spoken)
         own_words = read.get(ORIGINAL, _NOBODY)

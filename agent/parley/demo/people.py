@@ -148,14 +148,16 @@ class Person:
                 for publication in participant.track_publications.values():
                     self._on_published(publication, participant)
         if microphone:
-            await self._open_microphone()
+            await self.open_microphone()
 
-    async def _open_microphone(self) -> None:
+    async def open_microphone(self) -> rtc.LocalTrackPublication:
+        """Publishes a microphone, for who came without one; returns its track."""
         self.microphone = Microphone()
         track = rtc.LocalAudioTrack.create_audio_track("microphone", self.microphone.source)
         options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE, dtx=False)
-        await self.room.local_participant.publish_track(track, options)
+        published = await self.room.local_participant.publish_track(track, options)
         self._feeding = self._start(self.microphone.run(), "microphone")
+        return published
 
     async def _leave(self) -> None:
         self._leaving = True

@@ -120,12 +120,14 @@ class People:
         known = self._meet(identity, participant)
         preferences, refused = self._preferences(identity, known)
         kind = _KINDS.get(participant.kind, "standard")
-        new = Participant(identity, kind, preferences)
-        if old is not None and (new != old or frozenset(refused) - known.refused) and self._waits(new, now):
-            if preferences.consent or not old.preferences.consent:
-                return False
-            # Who withdraws consent waits for nothing; the rest of the change does.
-            new = replace(old, preferences=replace(old.preferences, consent=False))
+        # A microphone that is changed for another is gone for a moment.
+        sounds = (old is not None and old.sounds) or _has_sound(participant)
+        new = Participant(identity, kind, preferences, sounds)
+        asked = old is not None and (preferences != old.preferences or bool(set(refused) - known.refused))
+        if old is not None and asked and self._waits(identity, now):
+            # Who withdraws consent, or has a microphone now, waits for nothing; the rest of the change does.
+            consent = old.preferences.consent and preferences.consent
+            new = replace(old, preferences=replace(old.preferences, consent=consent), sounds=sounds)
         else:
             for rejection in refused:
                 if rejection not in known.refused:
@@ -206,11 +208,11 @@ class People:
         for other in gone[: max(0, len(gone) - MOST_KEPT)]:
             del self._known[other]
 
-    def _waits(self, participant: Participant, now: float) -> bool:
-        """Whether a change came too soon after others; it is looked at again in time."""
+    def _waits(self, identity: str, now: float) -> bool:
+        """Whether what somebody changed came too soon after other changes; it is looked at again in time."""
         if self._later is None:
             return False
-        known = self._known[participant.identity]
+        known = self._known[identity]
         if known.due is not None and known.due <= now:
             known.due = None
         if known.pace.take(now):
@@ -218,10 +220,15 @@ class People:
         if known.due is None:
             wait_s = known.pace.wait_s(now)
             known.due = now + wait_s
-            self._later(wait_s + LATE_S, participant.identity)
+            self._later(wait_s + LATE_S, identity)
         return True
 
     @property
     def people(self) -> int:
         """How many of the roster are people."""
         return sum(1 for p in self.roster.values() if p.is_person)
+
+
+def _has_sound(participant: rtc.RemoteParticipant) -> bool:
+    """Whether a microphone, or the sound of a screen, is published."""
+    return any(p.kind == rtc.TrackKind.KIND_AUDIO for p in participant.track_publications.values())

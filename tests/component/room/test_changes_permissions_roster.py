@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from fakes.room import FakeParticipant, FakeRoom
+from fakes.room import FakeParticipant, FakePublication, FakeRoom
 from livekit import rtc
 from parley.core.model import Preferences
 from parley.core.preferences import Allowed, Rejection
@@ -211,6 +212,23 @@ def test_kinds_of_participants(people: People, update: Update, kind: str, name: 
     assert people.people == person
 
 
+def test_a_microphone_is_one_until_its_participant_leaves(people: People) -> None:
+    room = FakeRoom()
+    ana: Any = room.join(FakeParticipant("ana", microphone=False))
+    assert people.update("ana", ana)
+    assert not people.roster["ana"].sounds
+    room.publish("ana", "TR_cam", kind=rtc.TrackKind.KIND_VIDEO, source=rtc.TrackSource.SOURCE_CAMERA)
+    assert not people.update("ana", ana)
+    room.publish("ana", "TR_mic")
+    assert people.update("ana", ana)
+    del ana.track_publications["TR_mic"]
+    assert not people.update("ana", ana), "it may be changed for another"
+    assert people.roster["ana"].sounds
+    people.update("ana", None)
+    people.update("ana", ana)
+    assert not people.roster["ana"].sounds
+
+
 def test_a_rejection_is_told_once_until_it_changes(update: Update, told: Told) -> None:
     ana = FakeParticipant("ana", {"parley.hears": "xx"})
     for value in ("xx", "xx", "yy", "yy", "fr", "xx"):
@@ -361,6 +379,18 @@ def test_a_flood_that_ends_where_it_began_changes_nothing(clock: Clock) -> None:
         clock.look(hears=hears)
     clock.go(2)
     assert clock.hears == "original"
+
+
+def test_a_microphone_waits_for_nothing(clock: Clock) -> None:
+    clock.ana.track_publications.clear()
+    clock.people.update("ana", None)
+    for number in range(10):
+        clock.look(hears=("de", "fr")[number % 2])
+    held = clock.people.roster["ana"].preferences
+    clock.ana.track_publications["TR_mic"] = FakePublication([], "TR_mic")
+    clock.look(hears="de", speaks="pt")
+    assert clock.people.roster["ana"].sounds
+    assert clock.people.roster["ana"].preferences == held, "what else has changed does wait"
 
 
 def test_a_withdrawal_of_consent_waits_for_nothing(clock: Clock) -> None:

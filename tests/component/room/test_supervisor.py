@@ -102,6 +102,28 @@ async def test_a_microphone_is_asked_for_before_the_tracks_are_published(
     assert kinds.index("subscribe") < kinds.index("publish") < kinds.index("attach")
 
 
+async def test_who_has_no_microphone_takes_no_track_and_no_session_until_there_is_one(
+    room: FakeRoom, serve: Serve
+) -> None:
+    for number in range(20):
+        wish = {"parley.speaks": "en", "parley.hears": ("fr", "de")[number % 2]}
+        room.join(FakeParticipant(f"listener {number}", wish, microphone=False))
+    room.join(ana())
+    async with serve(policy(sessions=4)):
+        await room.until(attached(room, ("ana", "fr"), ("ana", "de")))
+        assert set(room.said("publish")) == {FR, DE}
+        assert "session.refused" not in room.events()
+        room.publish("listener 0", "TR_first", source=rtc.TrackSource.SOURCE_SCREENSHARE_AUDIO)
+        await room.until(attached(room, ("listener 0", "fr"), ("listener 0", "de")))
+        before = len(room.log)
+        del room.remote_participants["listener 0"].track_publications["TR_first"]
+        room.change("listener 0", speaks="en-GB")
+        await asyncio.sleep(0.1)
+        assert not [entry for entry in room.log[before:] if entry[0] in ("detach", "unpublish")], (
+            "it may come"
+        )
+
+
 async def test_who_is_refused_a_session_is_not_listened_to(room: FakeRoom, serve: Serve) -> None:
     room.join(ana())
     room.join(ben())

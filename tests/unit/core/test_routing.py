@@ -73,6 +73,13 @@ def test_who_declined_goes_to_no_session_and_still_hears() -> None:
     assert {r.listener for r in routes(people)} == {"a"}
 
 
+def test_who_has_no_microphone_hears_and_reads_and_is_not_translated() -> None:
+    silent = Participant("a", preferences=Preferences(hears="fr", captions="fr"), sounds=False)
+    found = routes(roster(silent, person("b", hears="de", captions="original")))
+    assert {r.speaker for r in found} == {"b"}
+    assert {r.media for r in found if r.listener == "a"} == {"audio", "text"}
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_in_any_room(seed: int) -> None:
     rng = random.Random(seed)
