@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 import aiohttp
+import psutil
 
 from parley.demo.child import child_process
 from parley.demo.livekit_server import LiveKitServer
@@ -83,6 +84,15 @@ class RunningWorker:
     def processes(self) -> dict[int, str]:
         """Its own process and all that came from it."""
         return processes_of(self._mark)
+
+    @property
+    def resident_mb(self) -> dict[int, float]:
+        """How much memory each of its processes has, in MiB, by its id."""
+        found = {}
+        for number in self.processes:
+            with contextlib.suppress(psutil.Error):
+                found[number] = psutil.Process(number).memory_info().rss / 2**20
+        return found
 
     async def probe(self, path: str) -> tuple[int, str]:
         """Status and body of `/livez`, `/readyz` or `/metrics`; (0, "") where nobody answers."""

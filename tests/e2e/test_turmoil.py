@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import random
+import sys
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -46,6 +47,8 @@ from .venue import Venue
 NAME = track_name("ann", "fr")
 CROWD = int(os.environ.get("PARLEY_CROWD", "8"))
 CROWD_S = float(os.environ.get("PARLEY_CROWD_S", "10"))
+GROWN_MB = 5.0
+"""What comes and goes leaves nothing; a job that is warm grows by a megabyte or so."""
 PACE = CROWD / 8
 """Two or three come each second, however many they are: to join takes a client a tenth of a core."""
 
@@ -291,6 +294,7 @@ async def test_people_come_go_and_change_their_language_at_random_and_what_is_le
     ):
         await gets(bob, NAME)
         rounds = 0
+        sizes: list[float] = []
         async with asyncio.TaskGroup() as group:
             for number in range(CROWD):
                 group.create_task(visitor(number))
@@ -298,6 +302,7 @@ async def test_people_come_go_and_change_their_language_at_random_and_what_is_le
                 rounds += 1
                 ann.say(said.pcm)
                 await ann.quiet()
+                sizes.append(max(venue.worker.resident_mb.values()))
         await heard_out(bob, NAME, said, 40)
         assert await asyncio.to_thread(words_on, bob, NAME, said) == list(range(24)) * rounds
         await eventually(lambda: len(venue.open_sessions) <= 1, 40, "sessions that nobody wants are closed")
@@ -313,3 +318,8 @@ async def test_people_come_go_and_change_their_language_at_random_and_what_is_le
             return [name for name in names if name.startswith("parley")]
 
         await eventually(lambda: published() == [NAME], 10, "no track is left over")
+        grown_mb = max(venue.worker.resident_mb.values()) - sizes[len(sizes) // 3]
+        sys.stdout.write(
+            f"{rounds} rounds; the job grew by {grown_mb:.1f} MB since a third of them had passed\n"
+        )
+        assert grown_mb < GROWN_MB, [round(size) for size in sizes]
