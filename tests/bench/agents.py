@@ -16,20 +16,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import sys
-import tempfile
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date
 from pathlib import Path
 from statistics import median
 
 from agent_visit import AgentVisit, Plan, visit
 from agent_workers import KINDS
-from processes import machine
 from report import Number, Table, percentile, ratio, shown
+from result import log_directory, say, tell
 
 from parley.demo.livekit_server import livekit_server
 
@@ -65,11 +62,11 @@ async def measure(args: argparse.Namespace, logs: Path) -> tuple[list[AgentVisit
         sizes, plan = [_ONE_CORE_SIZE], Plan(_ONE_CORE_S, 0, core=_leave_a_core(), watched=args.stalls)
     visits: list[AgentVisit] = []
     failed = 0
-    async with livekit_server(report=_say) as server:
+    async with livekit_server(report=say) as server:
         for repetition in range(args.repeat):
             for size in sizes:
                 for kind in args.workers.split(","):
-                    _say(f"{kind}: {size} people, run {repetition + 1} of {args.repeat}")
+                    say(f"{kind}: {size} people, run {repetition + 1} of {args.repeat}")
                     try:
                         async with asyncio.timeout(_VISIT_S + 2 * plan.seconds + 40 * plan.interruptions):
                             result = await visit(kind, server, size, plan, logs)
@@ -79,7 +76,7 @@ async def measure(args: argparse.Namespace, logs: Path) -> tuple[list[AgentVisit
                         continue
                     failed += not result.found.answered
                     visits.append(result)
-                    _say(str(runs([result])))
+                    say(str(runs([result])))
     return visits, failed
 
 
@@ -219,24 +216,13 @@ def _median(visits: Iterable[AgentVisit], value: Value) -> Number:
 def main() -> int:
     """Measures, prints, writes."""
     args = arguments()
-    with tempfile.TemporaryDirectory(prefix="parley-bench-logs-") as directory:
-        logs = args.logs or Path(directory)
-        logs.mkdir(parents=True, exist_ok=True)
+    with log_directory(args.logs) as logs:
         visits, failed = asyncio.run(measure(args, logs))
-    command = f"python tests/bench/agents.py {' '.join(sys.argv[1:])}".strip()
-    print(f"{machine()}\n{date.today()}: `{command}`")
-    for table in (summary(visits), runs(visits)):
-        print(f"\n{table.markdown() if args.markdown else table}")
-    if args.json is not None:
-        body = {"machine": machine(), "date": str(date.today()), "command": command}
-        args.json.write_text(json.dumps(body | {"visits": [v.as_json() for v in visits]}, indent=1))
+    measured = {"visits": [v.as_json() for v in visits]}
+    tell((summary(visits), runs(visits)), markdown=args.markdown, path=args.json, measured=measured)
     if failed:
-        _say(f"{failed} visits failed or found nothing")
+        say(f"{failed} visits failed or found nothing")
     return 1 if failed or not visits else 0
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -19,9 +19,7 @@ from aiohttp import ClientSession
 from caption_visit import DELAY
 from caption_words import token, words_of
 from livekit.agents import APIError, stt
-from processes import busy_s, own_cpu_s
-from report import percentile
-from stand_in import MIC_HZ, Count, Mute, StandIns, lateness
+from stand_in import MIC_HZ, Count, Measurement, Mute, StandIns, lateness, listen
 
 from livekit import rtc
 from livekit.plugins import openai
@@ -41,7 +39,7 @@ from parley.ports import TextKind
 from parley.room.costs import CostPolicy, RoomCosts
 from parley.room.dial import Dialler
 from parley.room.native import NativeLayer, native_layer
-from parley.room.track_input import FRAME_MS, Microphone
+from parley.room.track_input import Microphone
 
 _LOOP_S, _PHRASES, _PHRASE_WORDS, _PERIOD_S = 12, 3, 5, 0.625
 _WORDS = _PHRASES * _PHRASE_WORDS
@@ -94,12 +92,7 @@ async def parley(
             microphone = Microphone(gate)
             microphone.hearers[spec.key] = bridge
             group.create_task(bridge.run())
-
-            def receive(pcm: bytes, at: float, microphone: Microphone = microphone) -> None:
-                count.seconds += len(pcm) / 2 / RATE_HZ
-                microphone.on_audio(pcm, at)
-
-            layer.open_stream(track, RATE_HZ, FRAME_MS, receive)
+            listen(layer, track, microphone, count)
         yield
 
 
@@ -109,7 +102,7 @@ async def stock(
 ) -> AsyncIterator[None]:
     """The public AudioStream for every track, as RoomIO opens it, and `openai.STT`; no session around it."""
 
-    async def listen(audio: rtc.AudioStream, stream: stt.RecognizeStream) -> None:
+    async def hear(audio: rtc.AudioStream, stream: stt.RecognizeStream) -> None:
         async for event in audio:
             count.seconds += event.frame.duration
             stream.push_frame(event.frame)
@@ -127,7 +120,7 @@ async def stock(
             stream = model.stream()
             try:
                 async with asyncio.TaskGroup() as group:
-                    group.create_task(listen(audio, stream))
+                    group.create_task(hear(audio, stream))
                     group.create_task(read(stream, written))
             except* (APIError, RuntimeError) as errors:
                 print(errors.exceptions[0], file=sys.stderr)
@@ -153,29 +146,15 @@ async def main(mode: str, size: int, duration_s: float, base_url: str) -> None:
         elif mode == "stock":
             await stack.enter_async_context(stock(mics.tracks, count, base_url, lines))
         await asyncio.sleep(_WARM_S)
-        late.clear()
-        begin, cpu, busy, heard = time.monotonic(), own_cpu_s(), busy_s(), count.seconds
+        measurement = Measurement(count, late)
         await asyncio.sleep(duration_s)
-        passed = time.monotonic() - begin
-        own = 100 * (own_cpu_s() - cpu) / passed
-        others = 100 * (busy_s() - busy) / passed - own
-        delivered = 100 * (count.seconds - heard) / size / passed
-        lags = list(late)
+        found = measurement.found(size if mode != "base" else 0)
         await asyncio.sleep(_TAIL_S)
-        found = [written.since(begin) for written in lines]
-        result = {
-            "cpu": own,
-            "others": others,
-            "delivered": delivered if mode != "base" else None,
-            "due": size * (passed + _TAIL_S) * _WORDS / _LOOP_S,
-            "words": sum(words for words, _, _ in found),
-            "lost": sum(lost for _, lost, _ in found),
-            "wrong": sum(wrong for _, _, wrong in found),
-            "lag_p99": percentile(lags, 0.99),
-            "lag_most": max(lags),
-            "blocked": sum(value > 50 for value in lags),
-        }
-        print(json.dumps(result), flush=True)
+        passed_s = time.monotonic() - measurement.began
+        of_each = [written.since(measurement.began) for written in lines]
+        words, lost, wrong = map(sum, zip(*of_each, strict=True))
+        due = size * passed_s * _WORDS / _LOOP_S
+        print(json.dumps({**found, "due": due, "words": words, "lost": lost, "wrong": wrong}), flush=True)
         os._exit(0)
 
 

@@ -14,19 +14,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import sys
-import tempfile
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date
 from pathlib import Path
 from statistics import median
 
 from caption_visit import KINDS, CaptionVisit, visit
 from caption_words import Read
-from processes import machine
 from report import Number, Table, percentile, ratio, shown
+from result import log_directory, say, tell
 
 from parley.demo.livekit_server import livekit_server
 
@@ -53,11 +50,11 @@ async def measure(args: argparse.Namespace, logs: Path) -> tuple[list[CaptionVis
     """All visits, in turn, and how many of them failed."""
     visits: list[CaptionVisit] = []
     failed = 0
-    async with livekit_server(report=_say) as server:
+    async with livekit_server(report=say) as server:
         for repetition in range(args.repeat):
             for size in map(int, args.sizes.split(",")):
                 for kind in args.workers.split(","):
-                    _say(f"{kind}: {size} speak, run {repetition + 1} of {args.repeat}")
+                    say(f"{kind}: {size} speak, run {repetition + 1} of {args.repeat}")
                     try:
                         async with asyncio.timeout(_VISIT_S + args.seconds + args.silent_seconds):
                             result = await visit(
@@ -75,7 +72,7 @@ async def measure(args: argparse.Namespace, logs: Path) -> tuple[list[CaptionVis
                         continue
                     failed += not result.talk.lines
                     visits.append(result)
-                    _say(str(runs([result])))
+                    say(str(runs([result])))
     return visits, failed
 
 
@@ -183,24 +180,13 @@ def _median(visits: Sequence[CaptionVisit], value: Value) -> Number:
 def main() -> int:
     """Measures, prints, writes."""
     args = arguments()
-    with tempfile.TemporaryDirectory(prefix="parley-bench-logs-") as directory:
-        logs = args.logs or Path(directory)
-        logs.mkdir(parents=True, exist_ok=True)
+    with log_directory(args.logs) as logs:
         visits, failed = asyncio.run(measure(args, logs))
-    command = f"python tests/bench/captions.py {' '.join(sys.argv[1:])}".strip()
-    print(f"{machine()}\n{date.today()}: `{command}`")
-    for table in (summary(visits), runs(visits)):
-        print(f"\n{table.markdown() if args.markdown else table}")
-    if args.json is not None:
-        body = {"machine": machine(), "date": str(date.today()), "command": command}
-        args.json.write_text(json.dumps(body | {"visits": [v.as_json() for v in visits]}, indent=1))
+    measured = {"visits": [v.as_json() for v in visits]}
+    tell((summary(visits), runs(visits)), markdown=args.markdown, path=args.json, measured=measured)
     if failed:
-        _say(f"{failed} visits failed or found nothing")
+        say(f"{failed} visits failed or found nothing")
     return 1 if failed or not visits else 0
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

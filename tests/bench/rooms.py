@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import sys
-import tempfile
 from dataclasses import asdict
-from datetime import date
 from pathlib import Path
 
 import report
-from processes import machine
+from result import log_directory, say, tell
 from visit import Footprint, Visit, footprint, visit
 from workers import KINDS
 
@@ -48,15 +45,15 @@ async def measure(args: argparse.Namespace, logs: Path) -> tuple[list[Visit], li
     silent_s = args.seconds / 2 if args.silent_seconds is None else args.silent_seconds
     visits: list[Visit] = []
     found: list[Footprint] = []
-    async with livekit_server(report=_say) as server:
+    async with livekit_server(report=say) as server:
         if not args.no_memory:
             for kind in kinds:
-                _say(f"{kind}: memory")
+                say(f"{kind}: memory")
                 found.append(await footprint(kind, server, logs=logs))
         for repetition in range(args.repeat):
             for size in map(int, args.sizes.split(",")):
                 for kind in kinds:
-                    _say(f"{kind}: {size} people, run {repetition + 1} of {args.repeat}")
+                    say(f"{kind}: {size} people, run {repetition + 1} of {args.repeat}")
                     result = await visit(
                         kind,
                         server,
@@ -67,40 +64,23 @@ async def measure(args: argparse.Namespace, logs: Path) -> tuple[list[Visit], li
                         logs=logs,
                     )
                     visits.append(result)
-                    _say(str(report.runs([result])))
+                    say(str(report.runs([result])))
     return visits, found
 
 
 def main() -> int:
     """Measures, prints, writes."""
     args = arguments()
-    with tempfile.TemporaryDirectory(prefix="parley-bench-logs-") as directory:
-        logs = args.logs or Path(directory)
-        logs.mkdir(parents=True, exist_ok=True)
+    with log_directory(args.logs) as logs:
         visits, found = asyncio.run(measure(args, logs))
     tables = [report.summary(visits), report.runs(visits)]
     if found:
         tables.insert(1, report.footprints(found))
     if args.threads:
         tables.append(report.threads(visits))
-    command = f"python tests/bench/rooms.py {' '.join(sys.argv[1:])}".strip()
-    print(f"{machine()}\n{date.today()}: `{command}`")
-    for table in tables:
-        print(f"\n{table.markdown() if args.markdown else table}")
-    if args.json is not None:
-        body = {
-            "machine": machine(),
-            "date": str(date.today()),
-            "command": command,
-            "visits": [v.as_json() for v in visits],
-            "memory": [asdict(f) for f in found],
-        }
-        args.json.write_text(json.dumps(body, indent=1))
+    measured = {"visits": [v.as_json() for v in visits], "memory": [asdict(f) for f in found]}
+    tell(tables, markdown=args.markdown, path=args.json, measured=measured)
     return 0
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from parley import cli
 from parley.core.accounts import MOST_SESSIONS
 from parley.core.spoken import STRETCHES
 from parley.core.summary import MOST_EVENTS
+from parley.room.minutes import MOST_RECENT
 
 DAY = Manners(pool=12, languages=("en", "fr", "de"), pause_s=12.0, lecture_s=4500.0)
 """Somebody speaks 40 % of the time; four times a day one of them does for longer than a session lives."""
@@ -39,14 +40,21 @@ HOUR = Manners(comings=0, changes=0, republished=0, mutes=0, declines=0, faults=
 SIX = tuple((f"p{n}", language) for n, language in enumerate(("en", "en", "fr", "fr", "de", "de")))
 _SHOWN = 12
 _EACH = DAY.pool * len(DAY.languages)
+_ATTRIBUTES = 8
+"""Of a line, at most."""
 BOUNDS = {
     "items in Record._events": MOST_EVENTS,
     "items in Accounts._ended": MOST_SESSIONS,
     "items in Accounts._lines": _EACH,
     "items in _Person.languages": _EACH,
     "items in Voiced._stretches": _EACH * STRETCHES,
+    "items in RoomMinutes._recent": MOST_RECENT,
+    "objects _Recent": MOST_RECENT,
+    "objects Line": 2 * MOST_RECENT,
+    "objects Text": 2 * MOST_RECENT,
+    "items in Text.attributes": 2 * MOST_RECENT * _ATTRIBUTES,
 }
-"""What fills up once in the life of a room, or of a translation."""
+"""What fills up once in the life of a room, or of a translation; the last lines, as more or less is said."""
 
 
 def arguments() -> argparse.Namespace:

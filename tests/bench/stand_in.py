@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import numpy as np
 from livekit.agents.beta.translation import TranslatedAudioFrame
-from processes import busy_s
+from processes import busy_s, own_cpu_s
 from report import percentile
 
 from livekit import rtc
@@ -103,6 +103,45 @@ class Count:
         self.translated_s = 0.0
 
 
+def listen(layer: NativeLayer, track: rtc.LocalAudioTrack, microphone: Microphone, count: Count) -> None:
+    """Parley hears a track from now on, as it does in a room."""
+
+    def receive(pcm: bytes, at: float) -> float | None:
+        count.seconds += len(pcm) / 2 / RATE_HZ
+        return microphone.on_audio(pcm, at)
+
+    layer.open_stream(track, RATE_HZ, FRAME_MS, receive)
+
+
+class Measurement:
+    """What this process uses from when it is made, and how well it keeps up."""
+
+    def __init__(self, count: Count, late: list[float]) -> None:
+        """`late`: by how much a timer is late, in ms, as `lateness` adds to it."""
+        late.clear()
+        self._count, self._late = count, late
+        self.began, self._cpu, self._busy, self._heard = (
+            time.monotonic(),
+            own_cpu_s(),
+            busy_s(),
+            count.seconds,
+        )
+
+    def found(self, microphones: int) -> dict[str, float | None]:
+        """Numbers until now, by the names of `in_process.Found`; `microphones` that are heard: 0 for none."""
+        passed_s = time.monotonic() - self.began
+        own = 100 * (own_cpu_s() - self._cpu) / passed_s
+        heard_s = self._count.seconds - self._heard
+        return {
+            "cpu": own,
+            "others": 100 * (busy_s() - self._busy) / passed_s - own,
+            "delivered": 100 * heard_s / microphones / passed_s if microphones else None,
+            "lag_p99": percentile(self._late, 0.99),
+            "lag_most": max(self._late),
+            "blocked": sum(value > 50 for value in self._late),
+        }
+
+
 class CountedOutput(TrackOutput):
     """A track that says how much it was given."""
 
@@ -136,14 +175,9 @@ async def parley(
                 spec = BridgeSpec(key, frozenset({"listener"}), frozenset(), frozenset())
                 output = CountedOutput(count, player, f"parley:p{i}:{language}", layer, metrics)
                 bridge = TranslationBridge(spec, policy, around, dial, output)
-                microphone.bridges[key] = bridge
+                microphone.hearers[key] = bridge
                 group.create_task(bridge.run())
-
-            def receive(pcm: bytes, at: float, microphone: Microphone = microphone) -> None:
-                count.seconds += len(pcm) / 2 / RATE_HZ
-                microphone.on_audio(pcm, at)
-
-            layer.open_stream(track, RATE_HZ, FRAME_MS, receive)
+            listen(layer, track, microphone, count)
         yield
 
 
@@ -205,22 +239,11 @@ async def main(mode: str, size: int, speaking: int, seconds: float, base_url: st
             frame_ms = 50 if mode == "stock-50ms" else None
             await stack.enter_async_context(stock(mics.tracks, count, base_url, speaking, frame_ms))
         await asyncio.sleep(_WARM_S)
-        late.clear()
-        begin, cpu, busy = time.monotonic(), _cpu_s(), busy_s()
-        heard, translated = count.seconds, count.translated_s
+        measurement, translated_s = Measurement(count, late), count.translated_s
         await asyncio.sleep(seconds)
-        passed = time.monotonic() - begin
-        own = 100 * (_cpu_s() - cpu) / passed
-        result = {
-            "cpu": own,
-            "others": 100 * (busy_s() - busy) / passed - own,
-            "delivered": 100 * (count.seconds - heard) / size / passed if mode != "base" else None,
-            "translated": count.translated_s - translated if mode != "base" else None,
-            "lag_p99": percentile(late, 0.99),
-            "lag_most": max(late),
-            "blocked": sum(value > 50 for value in late),
-        }
-        print(json.dumps(result), flush=True)
+        found = measurement.found(size if mode != "base" else 0)
+        translated = count.translated_s - translated_s if mode != "base" else None
+        print(json.dumps({**found, "translated": translated}), flush=True)
         os._exit(0)
 
 
@@ -238,11 +261,6 @@ def _chunks(pcm: np.ndarray, samples: int) -> list[ctypes.Array[ctypes.c_char]]:
         ctypes.create_string_buffer(pcm[i * samples : (i + 1) * samples].tobytes(), samples * 2)
         for i in range(whole)
     ]
-
-
-def _cpu_s() -> float:
-    times = os.times()
-    return times.user + times.system
 
 
 if __name__ == "__main__":
