@@ -49,8 +49,9 @@ CROWD = int(os.environ.get("PARLEY_CROWD", "8"))
 CROWD_S = float(os.environ.get("PARLEY_CROWD_S", "10"))
 GROWN_MB = 5.0
 """What comes and goes leaves nothing; a job that is warm grows by a megabyte or so."""
-PACE = CROWD / 8
-"""Two or three come each second, however many they are: to join takes a client a tenth of a core."""
+PACE = max(1.0, CROWD / 4 - 1)
+"""Two or three come each second, however many they are: a client that joins takes a quarter of a core, and
+so does the server for it."""
 
 
 class Proxy:
