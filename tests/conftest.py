@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import signal
 import sys
 import threading
 import time
@@ -24,6 +25,10 @@ _TIMED = ("parley.", "livekit.plugins.openai_realtime.", "component.", "tests.co
 _LOOK_S = 1e-10
 """What a look at a virtual clock takes. Without it, who looks again until a moment is past would wait on:
 the loop takes a timer for due that lies in the future by a rounding error."""
+
+# A shell that starts the tests in the background lets them ignore interrupts, and so would their children.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The main thread has no loop outside of tests. Said explicitly: otherwise the event loop policy makes one for
 # whoever asks (pytest-asyncio and looptime do), and nobody closes it.

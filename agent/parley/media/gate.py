@@ -4,9 +4,6 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-UNHEARD_S = 2.0
-"""Of a phrase that began before anybody listened: as long as tracks may take to be published."""
-
 
 @dataclass(frozen=True, slots=True)
 class GatePolicy:
@@ -72,23 +69,16 @@ class PhraseGate:
         self._lengths_s.clear()
         self._pre_roll_s = 0.0
 
-    def remember(self, pcm: bytes, duration_s: float, *, unheard: bool = False) -> None:
-        """Keeps the newest frames, as pre-roll of a phrase that begins after them.
-
-        `unheard`: nobody listens yet; the phrase that lives is kept for who will, `UNHEARD_S` of it at most.
-        """
-        most_s = UNHEARD_S if unheard and self._open else self._policy.pre_roll_s
+    def remember(self, pcm: bytes, duration_s: float) -> None:
+        """Keeps the newest frames, as pre-roll of a phrase that begins after them."""
         self._pre_roll.append(pcm)
         self._lengths_s.append(duration_s)
         self._pre_roll_s += duration_s
-        while self._lengths_s and self._pre_roll_s - self._lengths_s[0] >= most_s - 1e-9:
+        while self._lengths_s and self._pre_roll_s - self._lengths_s[0] >= self._policy.pre_roll_s - 1e-9:
             self._pre_roll_s -= self._lengths_s.popleft()
             self._pre_roll.popleft()
 
     @property
     def pre_roll(self) -> tuple[bytes, ...]:
-        """The newest frames, oldest first: at least `pre_roll_s` of them once that much came.
-
-        Of a phrase that was unheard all of it, until the next frame is remembered.
-        """
+        """The newest frames, oldest first: at least `pre_roll_s` of them once that much came."""
         return tuple(self._pre_roll)

@@ -170,7 +170,7 @@ class Microphone:
             hearer.hear(pcm, at, speaking, pre_roll, self._gate.voiced_s) or 0.0
             for hearer in self.hearers.values()
         ]
-        self._gate.remember(pcm, seconds(len(pcm)), unheard=not self.hearers)
+        self._gate.remember(pcm, seconds(len(pcm)))
         return min(patience_s, default=None)
 
     def interrupt(self) -> None:

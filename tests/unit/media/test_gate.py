@@ -84,26 +84,6 @@ def test_the_pre_roll_is_at_least_its_length_in_frames_of_any_length(gate: Phras
     assert len(gate.pre_roll) in (3, 4)
 
 
-def test_a_phrase_that_nobody_hears_yet_is_kept_from_its_pre_roll_on(gate: PhraseGate) -> None:
-    def say(number: int, *windows: float) -> None:
-        gate.decide(windows)
-        gate.remember(bytes([number]), 0.1, unheard=True)
-
-    for number in range(10):
-        say(number, QUIET)
-    say(10, LOUD, LOUD)
-    for number in range(11, 20):
-        say(number, LOUD)
-    assert gate.pre_roll == tuple(bytes([number]) for number in range(6, 20))
-    for number in range(20, 50):
-        say(number, LOUD)
-    assert gate.pre_roll == tuple(bytes([number]) for number in range(30, 50)), "two seconds of it at most"
-    gate.remember(bytes([50]), 0.1)
-    assert gate.pre_roll == tuple(bytes([number]) for number in range(47, 51)), (
-        "who hears it has had the rest"
-    )
-
-
 def test_no_pre_roll_where_none_is_wanted() -> None:
     gate = PhraseGate(GatePolicy(pre_roll_s=0.0))
     gate.remember(b"x", 0.1)
