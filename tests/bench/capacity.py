@@ -66,7 +66,7 @@ def table(results: list[Capacity], speaking: int) -> Table:
 
 def main() -> int:
     """Measures, prints, writes."""
-    parser = parser_of(__doc__, "30,60,100", "subscribed microphones", 10.0, ",".join(MODES))
+    parser = parser_of(__doc__, "30,60,100", "subscribed microphones", 10.0, MODES)
     parser.add_argument("--speaking", type=int, default=5, help="of them that speak (%(default)s)")
     args = parser.parse_args()
     one = partial(measure, speaking=args.speaking, seconds=args.seconds)

@@ -71,7 +71,7 @@ def table(results: list[Crowd]) -> Table:
 
 def main() -> int:
     """Measures, prints, writes."""
-    args = parser_of(__doc__, "10,50", "people who speak", 20.0, ",".join(MODES)).parse_args()
+    args = parser_of(__doc__, "10,50", "people who speak", 20.0, MODES).parse_args()
     results = asyncio.run(in_turn(args, partial(measure, seconds=args.seconds)))
     tell([table(results)], markdown=args.markdown, path=args.json, measured=as_json(results))
     return 0

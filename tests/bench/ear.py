@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from talker import EARLY_WORDS, Said, Talker
-from talking_api import noise
 
+from parley.demo.audio import noise
 from parley.demo.listening import find_words, heard_until
 from parley.demo.recording import Recording
 from parley.demo.speech import SAMPLE_RATE_HZ
@@ -30,7 +30,8 @@ _STOPPED_S = 3.0
 """An agent that goes on for longer over the person's voice was not interrupted."""
 _WHOLE_S = 0.25
 _SPOILT_S = 0.02
-_LONGEST_S = 20.0
+_REPLY = noise(20.0, SAMPLE_RATE_HZ)
+"""What all replies are the begin of."""
 _TURN_S = 0.5
 """The silence after which the API takes a turn for over."""
 
@@ -69,7 +70,7 @@ class Reply:
         """The place in it up to which it was heard, by its waveform: an ear stretches what it waits for."""
         last = self.heard[-1]
         pcm = last.recording.pcm[: last.until]
-        return heard_until(pcm, SAMPLE_RATE_HZ, noise(_LONGEST_S), self.heard_s)
+        return heard_until(pcm, SAMPLE_RATE_HZ, _REPLY, self.heard_s)
 
     @property
     def holes(self) -> list[float]:

@@ -7,7 +7,7 @@ import asyncio
 import json
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -43,36 +43,35 @@ AnyFound = TypeVar("AnyFound", bound=Found)
 
 
 def parser_of(
-    about: str | None, sizes: str, what: str, seconds: float, modes: str
+    about: str | None, sizes: str, what: str, seconds: float, modes: Sequence[str]
 ) -> argparse.ArgumentParser:
     """The options that all of them have, with these defaults; `what` the sizes count."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--sizes", default=sizes, help=f"{what} (%(default)s)")
     parser.add_argument("--seconds", type=float, default=seconds, help="of each measurement (%(default)s)")
-    parser.add_argument("--modes", default=modes, help="which (%(default)s)")
+    parser.add_argument("--modes", default=",".join(modes), help="which (%(default)s)")
     parser.add_argument("--json", type=Path, help="write everything that was measured to this file")
     parser.add_argument("--markdown", action="store_true", help="a table for the README")
     return parser
 
 
 async def in_child(
-    script: str, *numbers: object, api: str = "simulated_api.py", **env: str
+    script: str, mode: str, *numbers: float, api: str = "simulated_api.py", **env: str
 ) -> dict[str, float]:
     """What `script` prints of one measurement, beside a simulated API. Raises RuntimeError where it fails.
 
-    `numbers`: its arguments; the last are the seconds that it measures. `env`: what the API is told.
+    `mode`, `numbers`: its arguments; the last are the seconds that it measures. `env`: what the API is told.
     """
-    seconds = float(str(numbers[-1]))
     with tempfile.TemporaryDirectory(prefix="parley-bench-") as directory:
         async with simulated_api(Path(directory), api, **env) as simulator:
-            argv = [sys.executable, str(HERE / script), *map(str, numbers), simulator.base_url]
+            argv = [sys.executable, str(HERE / script), mode, *map(str, numbers), simulator.base_url]
             async with (
-                asyncio.timeout(_CHILD_S + seconds),
+                asyncio.timeout(_CHILD_S + numbers[-1]),
                 child_process(argv, stdout=asyncio.subprocess.PIPE) as process,
             ):
                 output, _ = await process.communicate()
     if process.returncode:
-        raise RuntimeError(f"{script} {numbers} ended with status {process.returncode}")
+        raise RuntimeError(f"{script} {mode} {numbers} ended with status {process.returncode}")
     said: dict[str, float] = json.loads(output.splitlines()[-1])
     return said
 

@@ -120,21 +120,17 @@ class Measurement:
         """`late`: by how much a timer is late, in ms, as `lateness` adds to it."""
         late.clear()
         self._count, self._late = count, late
-        self.began, self._cpu, self._busy, self._heard = (
-            time.monotonic(),
-            own_cpu_s(),
-            busy_s(),
-            count.seconds,
-        )
+        self._heard_s = count.seconds
+        self.began, self._cpu_s, self._busy_s = time.monotonic(), own_cpu_s(), busy_s()
 
     def found(self, microphones: int) -> dict[str, float | None]:
         """Numbers until now, by the names of `in_process.Found`; `microphones` that are heard: 0 for none."""
         passed_s = time.monotonic() - self.began
-        own = 100 * (own_cpu_s() - self._cpu) / passed_s
-        heard_s = self._count.seconds - self._heard
+        own = 100 * (own_cpu_s() - self._cpu_s) / passed_s
+        heard_s = self._count.seconds - self._heard_s
         return {
             "cpu": own,
-            "others": 100 * (busy_s() - self._busy) / passed_s - own,
+            "others": 100 * (busy_s() - self._busy_s) / passed_s - own,
             "delivered": 100 * heard_s / microphones / passed_s if microphones else None,
             "lag_p99": percentile(self._late, 0.99),
             "lag_most": max(self._late),

@@ -18,10 +18,9 @@ from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
 from distance import Distance
 
-from parley.demo.audio import Pcm
+from parley.demo.audio import noise
 from parley.demo.speech import SAMPLE_RATE_HZ
 from parley.simulator import Context, Simulator, SimulatorOptions, Turn
 from parley.simulator.conversation import ConversationSession
@@ -30,7 +29,9 @@ from parley.simulator.wire import Event
 GREETING_S = 8.0
 _KEPT_BYTES = 2 * SAMPLE_RATE_HZ * 45
 _WORDS_PER_S = 2.5
-_PEAK = 9000
+
+
+_noise = lru_cache(maxsize=8)(noise)
 
 
 class Replies:
@@ -45,19 +46,7 @@ class Replies:
         answers = any(line.role == "user" for line in context.lines)
         seconds = self.reply_s if answers else GREETING_S
         words = (f"r{self._count}w{i}" for i in range(max(1, round(seconds * _WORDS_PER_S))))
-        return Turn(say=" ".join(words), say_audio=noise(seconds))
-
-
-@lru_cache(maxsize=8)
-def noise(seconds: float) -> Pcm:
-    """What the agents say: unbroken, so that every silence at the ear is a loss, and nowhere like itself.
-
-    A shorter one is the begin of a longer one, but for its level.
-    """
-    samples = np.random.default_rng(1).standard_normal(round(seconds * SAMPLE_RATE_HZ))
-    smooth = np.convolve(samples, np.ones(8) / 8, "same")
-    pcm: Pcm = (smooth / np.abs(smooth).max() * _PEAK).astype(np.int16)
-    return pcm
+        return Turn(say=" ".join(words), say_audio=_noise(seconds, SAMPLE_RATE_HZ))
 
 
 def _keep(kept: dict[str, bytearray]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from parley.demo import audio
 from parley.demo.audio import Pcm
 from parley.demo.people import Person
 from parley.demo.recording import Caption, Recording
@@ -113,9 +114,7 @@ def brisk(said: Speech) -> Speech:
 
 def noise(seconds: float, seed: int = 1) -> Pcm:
     """Unbroken noise, so that the end of what is heard is the place where it was cut."""
-    samples = np.random.default_rng(seed).standard_normal(round(seconds * SAMPLE_RATE_HZ))
-    smooth = np.convolve(samples, np.ones(8) / 8, "same")
-    return (smooth / np.abs(smooth).max() * 9000).astype(np.int16)
+    return audio.noise(seconds, SAMPLE_RATE_HZ, seed)
 
 
 async def conversation_of(venue: Venue, identity: str) -> SessionRecord:

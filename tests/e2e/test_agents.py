@@ -155,8 +155,8 @@ async def test_an_interruption_stops_the_voice_and_the_cut_is_where_it_was_heard
             took_ms.append(1000 * (stopped - onset))
         session = await conversation_of(venue, "ann")
         await eventually(lambda: len(_cuts(session)) == rounds, 10, "every reply is truncated")
-        ends = stretches(voice(ann))[:rounds]
-        heard_ms = await asyncio.to_thread(_heard_ms, voice(ann), ends, reply)
+        parts = stretches(voice(ann))[:rounds]
+        heard_ms = await asyncio.to_thread(_heard_ms, voice(ann), parts, reply)
         off_ms = [abs(cut - real) for cut, real in zip(_cuts(session), heard_ms, strict=True)]
         for name, ms in (("speech to silence", took_ms), ("cut off by", off_ms)):
             p50, p95 = np.percentile(ms, (50, 95))
@@ -170,15 +170,14 @@ async def test_an_interruption_stops_the_voice_and_the_cut_is_where_it_was_heard
             assert 0.3 < len(text) / (15 * real / 1000) < 1.7
 
 
-def _heard_ms(recording: Recording, stretches: list[tuple[float, float]], reply: Pcm) -> list[float]:
-    """How much of the reply was heard in each of these stretches of a recording."""
-    pcm = recording.pcm
-    until_s = [
-        heard_until(pcm[: round(end * SAMPLE_RATE_HZ)], SAMPLE_RATE_HZ, reply, end - begin)
-        for begin, end in stretches
-    ]
-    assert None not in until_s, "what was heard is nothing of the reply"
-    return [1000 * found_s for found_s in until_s if found_s is not None]
+def _heard_ms(recording: Recording, parts: list[tuple[float, float]], reply: Pcm) -> list[float]:
+    """How much of the reply was heard in each of these parts of a recording."""
+    pcm, heard_ms = recording.pcm, []
+    for begin, end in parts:
+        until_s = heard_until(pcm[: round(end * SAMPLE_RATE_HZ)], SAMPLE_RATE_HZ, reply, end - begin)
+        assert until_s is not None, "what was heard is nothing of the reply"
+        heard_ms.append(1000 * until_s)
+    return heard_ms
 
 
 def _cut(said: object, start: int, count: int) -> object:

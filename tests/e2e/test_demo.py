@@ -54,7 +54,7 @@ async def test_the_demo_delivers_every_word_and_writes_it_down(tmp_path: Path) -
         assert (tmp_path / f"{listener}-reads.srt").read_text(encoding="utf-8").startswith("1\n")
 
 
-@pytest.mark.timeout(260)
+@pytest.mark.timeout(200)
 async def test_in_a_terminal_captions_stand_side_by_side(tmp_path: Path) -> None:
     environment = _environment() | {"TERM": "xterm"}
     ours, theirs = os.openpty()
@@ -79,7 +79,7 @@ async def test_in_a_terminal_captions_stand_side_by_side(tmp_path: Path) -> None
     try:
         await asyncio.wait_for(beside.wait(), 120)
         process.send_signal(signal.SIGINT)
-        async with asyncio.timeout(100):
+        async with asyncio.timeout(60):
             assert await process.wait() == 0
     except TimeoutError:
         raise AssertionError(f"it goes on: {_plain(shown[-3000:])}") from None

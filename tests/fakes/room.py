@@ -57,10 +57,9 @@ class FakeParticipant:
         self.joined_at = None if joined_s is None else START + timedelta(seconds=joined_s)
         self.track_publications: dict[str, FakePublication] = {}
         if microphone:
-            muted = self.track_publications[f"TR_muted_{identity}"] = FakePublication(
-                [], f"TR_muted_{identity}"
-            )
+            muted = FakePublication([], f"TR_muted_{identity}")
             muted.muted = True
+            self.track_publications[muted.sid] = muted
 
 
 class FakeWriter:

@@ -14,6 +14,7 @@ Wave = NDArray[np.float32]
 
 FULL_SCALE = 32768.0
 _HALF_WIDTH = 24
+_NOISE_PEAK = 9000
 _CHUNK_OUTPUTS = 1 << 14
 
 
@@ -39,6 +40,17 @@ def fade(sound: Wave, samples: int) -> Wave:
     faded[:samples] *= ramp
     faded[len(faded) - samples :] *= ramp[::-1]
     return faded
+
+
+def noise(seconds: float, sample_rate: int, seed: int = 1) -> Pcm:
+    """Unbroken noise that is like itself nowhere: a silence in it is a loss, each place is known again.
+
+    A shorter one is the begin of a longer one, but for its level.
+    """
+    samples = np.random.default_rng(seed).standard_normal(round(seconds * sample_rate))
+    smooth = np.convolve(samples, np.ones(8) / 8, "same")
+    pcm: Pcm = (smooth / np.abs(smooth).max() * _NOISE_PEAK).astype(np.int16)
+    return pcm
 
 
 def resample(sound: Pcm | Wave, from_hz: int, to_hz: int) -> Wave:

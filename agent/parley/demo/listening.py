@@ -129,23 +129,22 @@ def heard_until(recording: Pcm, sample_rate: int, said: Pcm, about_s: float) -> 
     """
     first_s = max(0.0, about_s - _AROUND_S)
     near = said[round(first_s * sample_rate) : round((about_s + _AROUND_S) * sample_rate)]
-    wave = resample(near, sample_rate, _RATE_HZ).astype(np.float64)
-    end = resample(recording[-round(_AROUND_S * sample_rate) :], sample_rate, _RATE_HZ).astype(np.float64)
+    wave = resample(near, sample_rate, _RATE_HZ)
+    end = resample(recording[-round(_AROUND_S * sample_rate) :], sample_rate, _RATE_HZ)
     if len(wave) < _WINDOW:
         return None
-    sums = np.concatenate([[0.0], np.cumsum(np.square(wave))])
-    norms = np.sqrt(np.maximum(sums[_WINDOW:] - sums[:-_WINDOW], 0.0)) + amplitude(_QUIET_DBFS)
+    norms = _inverse_norms(wave, len(wave) - _WINDOW + 1, _WINDOW)
     last: int | None = None
     for begin in range(0, len(end) - _WINDOW + 1, _STEP):
         part = end[begin : begin + _WINDOW]
-        likeness = np.correlate(wave, part, "valid") / norms / (np.linalg.norm(part) + amplitude(_QUIET_DBFS))
+        likeness = np.correlate(wave, part, "valid") * norms / (np.linalg.norm(part) + amplitude(_QUIET_DBFS))
         place = int(np.argmax(likeness))
         if likeness[place] > _ALIKE:
             last = max(last or 0, place + _alike_until(wave[place : place + _WINDOW], part))
     return None if last is None else first_s + last / _RATE_HZ
 
 
-def _alike_until(one: NDArray[np.float64], other: NDArray[np.float64]) -> int:
+def _alike_until(one: Wave, other: Wave) -> int:
     """The end of the last `_STEP` samples in which two waves of one length are the same, but for a level."""
     ones, others = one.reshape(-1, _STEP), other.reshape(-1, _STEP)
     energies, heard = np.sum(np.square(ones), axis=1), np.sum(np.square(others), axis=1)
@@ -202,11 +201,11 @@ def _candidates(stretch: Wave, templates: _Templates, threshold: float) -> list[
     return found
 
 
-def _inverse_norms(padded: Wave, places: int) -> Wave:
-    """1/norm of the 100 ms that follow each place, with a floor so that silence is like nothing."""
+def _inverse_norms(padded: Wave, places: int, length: int = _BLOCK) -> Wave:
+    """1/norm of the `length` samples that follow each place, with a floor so that silence is like nothing."""
     sums = np.concatenate([[0.0], np.cumsum(np.square(padded.astype(np.float64)))])
-    energies = sums[_BLOCK : _BLOCK + places] - sums[:places]
-    floor = amplitude(_QUIET_DBFS) ** 2 * _BLOCK
+    energies = sums[length : length + places] - sums[:places]
+    floor = amplitude(_QUIET_DBFS) ** 2 * length
     norms: Wave = np.sqrt(np.maximum(energies, 0.0) + floor).astype(np.float32)
     return np.float32(1.0) / norms
 

@@ -20,6 +20,8 @@ from parley.core.preferences import (
 from parley.core.vocabulary import Vocabulary
 from parley.core.wishes import Request, Wishes
 
+from .track_input import sounds_of
+
 _KINDS: Mapping[int, Kind] = {
     rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD: "standard",
     rtc.ParticipantKind.PARTICIPANT_KIND_INGRESS: "ingress",
@@ -121,7 +123,7 @@ class People:
         preferences, refused = self._preferences(identity, known)
         kind = _KINDS.get(participant.kind, "standard")
         # A microphone that is changed for another is gone for a moment.
-        sounds = (old is not None and old.sounds) or _has_sound(participant)
+        sounds = (old is not None and old.sounds) or bool(sounds_of(participant))
         new = Participant(identity, kind, preferences, sounds)
         asked = old is not None and (preferences != old.preferences or bool(set(refused) - known.refused))
         if old is not None and asked and self._waits(identity, now):
@@ -227,8 +229,3 @@ class People:
     def people(self) -> int:
         """How many of the roster are people."""
         return sum(1 for p in self.roster.values() if p.is_person)
-
-
-def _has_sound(participant: rtc.RemoteParticipant) -> bool:
-    """Whether a microphone, or the sound of a screen, is published."""
-    return any(p.kind == rtc.TrackKind.KIND_AUDIO for p in participant.track_publications.values())

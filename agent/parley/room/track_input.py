@@ -263,7 +263,7 @@ class Ingress:
 
     def captures(self, participant: rtc.RemoteParticipant) -> bool:
         """Whether all that a participant says is heard: each sound is captured, or there is none."""
-        return all((participant.identity, source) in self._streams for source in _sounds(participant))
+        return all((participant.identity, source) in self._streams for source in sounds_of(participant))
 
     def silence(self, speaker: str, silent: bool) -> None:
         """From this moment on nobody hears the speaker, or whoever is attached does again."""
@@ -306,14 +306,14 @@ class Ingress:
         self._microphones.clear()
 
     def _published(self, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant) -> None:
-        if participant.identity in self._microphones and publication in _sounds(participant).values():
+        if participant.identity in self._microphones and publication in sounds_of(participant).values():
             publication.set_subscribed(True)
 
     def _subscribed(
         self, _: rtc.Track, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
     ) -> None:
         identity = participant.identity
-        for source, chosen in _sounds(participant).items():
+        for source, chosen in sounds_of(participant).items():
             free = identity in self._microphones and (identity, source) not in self._streams
             if chosen is publication and free:
                 self._open(identity, source, publication)
@@ -340,7 +340,7 @@ class Ingress:
         """From then on those who are captured may not be heard."""
         for identity, source in self._streams:
             participant = participants.get(identity)
-            sound = _sounds(participant).get(source) if participant is not None else None
+            sound = sounds_of(participant).get(source) if participant is not None else None
             if sound is not None and not sound.muted and identity not in self._silenced:
                 self._away.setdefault(identity, since)
 
@@ -350,12 +350,12 @@ class Ingress:
             return
         for (identity, source), running in self._streams.items():
             participant = participants.get(identity)
-            sound = _sounds(participant).get(source) if participant is not None else None
+            sound = sounds_of(participant).get(source) if participant is not None else None
             if sound is not None and running.captures(sound):
                 self._away.pop(identity, None)
 
     async def _fit(self, identity: str, participant: rtc.RemoteParticipant, wanted: bool) -> None:
-        sounds = _sounds(participant) if wanted else {}
+        sounds = sounds_of(participant) if wanted else {}
         for source in SOURCES:
             await self._fit_source(identity, source, sounds.get(source), participant)
         heard = {publication.sid for publication in sounds.values()}
@@ -421,7 +421,7 @@ class Ingress:
                 self._microphones[identity].interrupt()
 
 
-def _sounds(participant: rtc.RemoteParticipant) -> dict[Source, rtc.RemoteTrackPublication]:
+def sounds_of(participant: rtc.RemoteParticipant) -> dict[Source, rtc.RemoteTrackPublication]:
     """The tracks that carry what a participant says: one microphone and one screen.
 
     Of several the one that says it is a microphone, unmuted before muted, newest before oldest.

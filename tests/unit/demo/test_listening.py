@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from parley.demo.audio import Pcm, amplitude, resample, to_pcm
+from parley.demo.audio import Pcm, amplitude, noise, resample, to_pcm
 from parley.demo.listening import find_words, heard_until
 from parley.demo.speech import SAMPLE_RATE_HZ, countable_words, render, script
 
@@ -109,8 +109,7 @@ def test_a_recording_shorter_than_a_word_is_no_error() -> None:
         assert find_words(ANN[0].pcm[: milliseconds * 24], SAMPLE_RATE_HZ, ANN) == []
 
 
-WHITE = np.random.default_rng(2).normal(0, 5_000, 14 * SAMPLE_RATE_HZ)
-NOISE = to_pcm(np.convolve(WHITE, np.ones(8) / 8, "same").astype(np.float32))
+NOISE = noise(14, SAMPLE_RATE_HZ, seed=2)
 
 
 @pytest.mark.parametrize("seconds", [0.5, 1.234, 7.77, 13.9])
