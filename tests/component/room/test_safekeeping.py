@@ -21,6 +21,7 @@ from livekit import rtc
 from parley.core.accounts import Line
 from parley.room import safekeeping
 from parley.room.costs import CostPolicy
+from parley.room.refusals import STANDS_BY
 from parley.room.supervisor import RoomSupervisor
 from parley.state import StateFile
 
@@ -47,10 +48,17 @@ def second(tmp_path: Path) -> StateFile:
 
 
 async def sets(room: FakeRoom, text: str, caller: str = "ana") -> Any:
+    """What `parley.set` answers once the room is served."""
     await room.until(lambda: "parley.set" in room.local_participant.methods)
-    await asyncio.sleep(0.1)
     call = rtc.RpcInvocationData("id", caller, text, 10.0)
-    return json.loads(await room.local_participant.methods["parley.set"](call))
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                return json.loads(await room.local_participant.methods["parley.set"](call))
+            except rtc.RpcError as e:
+                if e.message != STANDS_BY:
+                    raise
+            await asyncio.sleep(0.01)
 
 
 def spend(supervisor: RoomSupervisor, usd: float, *payers: str) -> None:
