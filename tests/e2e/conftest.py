@@ -16,6 +16,7 @@ from _pytest.runner import runtestprotocol
 from livekit import api
 from parley.demo.livekit_server import LiveKitServer, livekit_server
 
+from .contention import Contention
 from .dictation import DICTIONARY
 from .running import RunningWorker, environment, running_worker
 from .venue import CountedSimulator, Venue
@@ -79,18 +80,17 @@ async def worker(server: LiveKitServer, simulator: CountedSimulator) -> AsyncIte
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     """A failure in a run that was starved proves nothing: it is run again, and then skipped."""
-    if item.path.parent != HERE:
+    if not item.path.is_relative_to(HERE):
         return None
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-    reports = runtestprotocol(item, nextitem=nextitem, log=False)
-    if _starved(item, reports):
-        reports = runtestprotocol(item, nextitem=nextitem, log=False)
-        dry = _starved(item, reports)
+    reports, starved = _run(item, nextitem)
+    if starved:
+        reports, starved = _run(item, nextitem)
         for report in reports:
-            if dry and report.failed and report.when == "call":
+            if starved and report.failed and report.when == "call":
                 crash = getattr(report.longrepr, "reprcrash", None)
                 failure = crash.message if crash is not None else report.longreprtext
-                report.longrepr = (str(item.path), 0, f"proves nothing: {dry}; {failure}")
+                report.longrepr = (str(item.path), 0, f"proves nothing: {starved}; {failure}")
                 report.outcome = "skipped"
     for report in reports:
         if report.failed and VENUE in item.stash:
@@ -100,10 +100,14 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     return True
 
 
-def _starved(item: pytest.Item, reports: list[pytest.TestReport]) -> str:
-    """What starved a failed run."""
-    failed = any(report.failed and report.when == "call" for report in reports)
-    return ", ".join(item.stash[VENUE].starved) if failed and VENUE in item.stash else ""
+def _run(item: pytest.Item, nextitem: pytest.Item | None) -> tuple[list[pytest.TestReport], str]:
+    """Runs a test once; returns what came of it, and what starved it if it failed."""
+    contention = Contention()
+    reports = runtestprotocol(item, nextitem=nextitem, log=False)
+    if not any(report.failed and report.when == "call" for report in reports):
+        return reports, ""
+    dry = item.stash[VENUE].starved if VENUE in item.stash else []
+    return reports, ", ".join(dry + contention.reasons)
 
 
 @pytest.fixture

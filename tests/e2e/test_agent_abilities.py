@@ -38,6 +38,7 @@ RED: Colour = (200, 30, 30)
 BLUE: Colour = (30, 40, 200)
 
 
+@pytest.mark.long
 async def test_a_backchannel_as_long_as_a_word_is_known_by_its_transcript_and_costs_not_a_word(
     venue: Venue,
 ) -> None:
@@ -191,6 +192,7 @@ async def test_a_caller_who_says_goodbye_is_told_goodbye_and_hung_up_on(venue: V
         assert "phone" not in [p.identity for p in listed.participants]
 
 
+@pytest.mark.long
 async def test_a_module_approves_and_refuses_calls_of_remote_tools(venue: Venue) -> None:
     room = await venue.room()
     venue.simulator.script.add(
@@ -233,6 +235,7 @@ def _workers(person: Person) -> int:
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.long
 async def test_what_was_said_outlives_the_session_and_the_worker_within_its_bound(venue: Venue) -> None:
     """A new session is told the newest items and a summary of the rest; so is the worker that takes over."""
     env = environment(

@@ -27,7 +27,7 @@ def _conversations(venue: Venue) -> list[SessionRecord]:
     return [session for session in venue.sessions if session.kind == "conversation"]
 
 
-@pytest.mark.parametrize("kind", ["drop", "expire"])
+@pytest.mark.parametrize("kind", ["drop", pytest.param("expire", marks=pytest.mark.long)])
 async def test_an_answer_that_is_cut_is_finished_and_the_next_one_knows_what_was_said(
     venue: Venue, kind: str
 ) -> None:
@@ -56,6 +56,7 @@ async def test_an_answer_that_is_cut_is_finished_and_the_next_one_knows_what_was
         assert first.refused == second.refused == []
 
 
+@pytest.mark.long
 async def test_an_answer_that_stalls_is_finished_by_the_next_session_and_every_word_is_heard_once(
     venue: Venue,
 ) -> None:
@@ -89,7 +90,13 @@ async def test_an_answer_that_stalls_is_finished_by_the_next_session_and_every_w
 
 
 @pytest.mark.parametrize(
-    ("kind", "after_s"), [("drop", 0.3), ("expire", 1.2), ("drop", 2.2), ("expire", 3.1)]
+    ("kind", "after_s"),
+    [
+        ("drop", 0.3),
+        pytest.param("expire", 1.2, marks=pytest.mark.long),
+        pytest.param("drop", 2.2, marks=pytest.mark.long),
+        ("expire", 3.1),
+    ],
 )
 async def test_an_utterance_that_a_loss_cuts_is_answered_whole(
     venue: Venue, kind: str, after_s: float
@@ -114,6 +121,7 @@ async def test_an_utterance_that_a_loss_cuts_is_answered_whole(
         assert not [code for s in _conversations(venue) for code in s.refused]
 
 
+@pytest.mark.long
 async def test_an_api_that_refuses_for_a_while_loses_no_word(venue: Venue) -> None:
     room = await venue.room()
     said = brisk(speech("en", 4))
@@ -146,6 +154,7 @@ async def test_a_spent_quota_ends_the_agent_and_says_so(venue: Venue) -> None:
         assert len(_conversations(venue)) == sessions, "it is not tried again"
 
 
+@pytest.mark.long
 async def test_a_filtered_answer_is_apologised_for(venue: Venue) -> None:
     room = await venue.room()
     venue.simulator.script.add(

@@ -282,6 +282,7 @@ async def test_say_is_spoken_at_once_one_after_the_other_and_refused_to_stranger
         assert (await rpc(eve, venue, room, "parley.state"))["agents"] == []
 
 
+@pytest.mark.long
 async def test_an_agent_and_translations_in_one_room_do_not_hear_each_other(venue: Venue) -> None:
     room = await venue.room()
     question, foreign = speech("en", 3), speech("fr", 4, voice=2)
@@ -327,6 +328,7 @@ async def test_another_name_swaps_the_agent_off_ends_it_and_unknown_ones_are_nam
         await conversation_of(venue, "ann")
 
 
+@pytest.mark.long
 async def test_parleys_own_vad_commits_the_turns_by_itself(venue: Venue) -> None:
     room = await venue.room()
     one, two = brisk(speech("en", 3)), brisk(speech("en", 3, first=3))
@@ -340,6 +342,7 @@ async def test_parleys_own_vad_commits_the_turns_by_itself(venue: Venue) -> None
         assert session.refused == []
 
 
+@pytest.mark.long
 async def test_an_agent_for_the_room_hears_everybody_and_is_heard_by_all(venue: Venue) -> None:
     room = await venue.room()
     one, two = speech("en", 3), speech("en", 3, voice=2, first=6)
@@ -360,6 +363,7 @@ async def test_an_agent_for_the_room_hears_everybody_and_is_heard_by_all(venue: 
         assert len(venue.sessions) == 1
 
 
+@pytest.mark.long
 async def test_the_budget_is_announced_spoken_and_ends_the_conversation(venue: Venue) -> None:
     room = await venue.room()
     venue.simulator.script.add(
@@ -385,6 +389,7 @@ async def _answers(person: Person) -> bool:
     return False
 
 
+@pytest.mark.long
 async def test_who_has_gone_quiet_is_asked_and_then_let_go(venue: Venue) -> None:
     room = await venue.room()
     venue.simulator.script.add(
@@ -414,6 +419,7 @@ async def test_typed_messages_are_answered_and_context_is_known_without_being_sp
         assert any("balance is 12" in text for text in session.responses[-1].context)
 
 
+@pytest.mark.long
 async def test_a_hybrid_agent_reads_along_and_opens_its_session_only_to_speak(venue: Venue) -> None:
     room = await venue.room()
     said, more = brisk(speech("fr", 4, voice=1)), brisk(speech("fr", 4, voice=1, first=4))

@@ -7,6 +7,8 @@ import json
 import socket
 import time
 
+import pytest
+
 from livekit import api
 from parley.demo.people import Person
 
@@ -81,6 +83,7 @@ async def test_livekit_that_cannot_be_reached_is_tried_again_and_said_once_per_a
             assert len(attempts()) <= 6, attempts()
 
 
+@pytest.mark.long
 async def test_a_refused_key_is_said_once_causes_no_storm_and_is_forgotten_when_it_is_right_again(
     venue: Venue,
 ) -> None:
@@ -121,6 +124,7 @@ async def test_a_refused_key_is_said_once_causes_no_storm_and_is_forgotten_when_
             assert found == sorted(set(found)), "nothing twice"
 
 
+@pytest.mark.long
 async def test_a_flood_of_attribute_changes_costs_the_others_no_word_and_its_last_state_holds(
     venue: Venue,
 ) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 
+import pytest
+
 from parley.demo.listening import find_words
 from parley.demo.people import Person
 from parley.demo.speech import SAMPLE_RATE_HZ
@@ -14,6 +16,7 @@ from .running import eventually
 from .venue import Venue
 
 
+@pytest.mark.long
 async def test_a_phrase_is_heard_when_it_is_over_and_who_speaks_meanwhile_is_heard_after_it(
     venue: Venue,
 ) -> None:

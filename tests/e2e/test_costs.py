@@ -7,6 +7,7 @@ import base64
 import json
 from pathlib import Path
 
+import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from standardwebhooks import Webhook
@@ -23,6 +24,7 @@ USD = 0.05
 USD_PER_MINUTE = 0.3
 
 
+@pytest.mark.long
 async def test_five_cents_are_stopped_at_the_cent_and_the_room_goes_on_untranslated(
     venue: Venue, tmp_path: Path
 ) -> None:

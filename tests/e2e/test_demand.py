@@ -6,6 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack
 
 import numpy as np
+import pytest
 
 from .counting import gets, heard_once, publication, speech, track_name
 from .running import eventually
@@ -19,6 +20,7 @@ TAIL_S = 5.0
 """The tail ends by what the output does: well before the ten seconds that it may last at most."""
 
 
+@pytest.mark.long
 async def test_no_session_without_a_listener_and_none_while_nobody_speaks(venue: Venue) -> None:
     room = await venue.room()
     wanted, silent = await venue.room(), speech("en", 1)

@@ -55,6 +55,7 @@ async def test_the_demo_delivers_every_word_and_writes_it_down(tmp_path: Path) -
 
 
 @pytest.mark.timeout(200)
+@pytest.mark.long
 async def test_in_a_terminal_captions_stand_side_by_side(tmp_path: Path) -> None:
     environment = _environment() | {"TERM": "xterm"}
     ours, theirs = os.openpty()
@@ -98,6 +99,7 @@ def _plain(shown: bytes | bytearray) -> str:
 
 
 @pytest.mark.timeout(200)
+@pytest.mark.long
 async def test_a_written_conversation_with_a_voice_agent_is_heard_word_by_word(tmp_path: Path) -> None:
     record = tmp_path / "heard.wav"
     options = ("--agent", "--once", "--out", str(tmp_path), "--record", str(record))
@@ -120,6 +122,7 @@ async def test_a_written_conversation_with_a_voice_agent_is_heard_word_by_word(t
 
 
 @pytest.mark.timeout(200)
+@pytest.mark.long
 async def test_what_is_typed_is_spoken_to_an_agent_of_ones_own(tmp_path: Path) -> None:
     module = tmp_path / "my_agents.py"
     module.write_text(written_agent(), encoding="utf-8")

@@ -46,7 +46,7 @@ async def test_a_session_that_is_lost_in_mid_speech_costs_at_most_the_word_it_cu
         assert len(venue.sessions) == 2 * len(faults)
 
 
-@pytest.mark.parametrize("status", [500, 429])
+@pytest.mark.parametrize("status", [500, pytest.param(429, marks=pytest.mark.long)])
 async def test_a_connect_that_is_refused_for_a_while_loses_no_word(venue: Venue, status: int) -> None:
     room = await venue.room()
     said = speech("en", 6)
@@ -67,6 +67,7 @@ def _open(venue: Venue) -> int:
     return sum(session.closed_at is None for session in venue.sessions)
 
 
+@pytest.mark.long
 async def test_a_session_near_its_end_is_replaced_at_a_pause_and_no_word_is_lost(venue: Venue) -> None:
     room = await venue.room()
     said = speech("en", 8, phrase=4, pause_s=4.0)

@@ -27,6 +27,7 @@ STRAYS = 8
 
 
 @pytest.mark.timeout(200)
+@pytest.mark.long
 async def test_six_people_in_three_languages_hear_every_foreign_word_once_and_in_order(venue: Venue) -> None:
     turns = {
         name: speech(language, IN_TURN, voice=voice)

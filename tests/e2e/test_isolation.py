@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from livekit import api
 from parley.demo.people import Person
 
@@ -43,6 +45,7 @@ async def test_nobody_gets_a_track_that_is_not_theirs_however_they_ask(venue: Ve
             assert not heard, f"somebody without routes got {heard}"
 
 
+@pytest.mark.long
 async def test_a_listener_who_changes_language_loses_the_old_track_and_gets_the_new_one(venue: Venue) -> None:
     room = await venue.room()
     said, more = speech("en", 3), speech("en", 4, first=3)

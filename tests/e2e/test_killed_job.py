@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from livekit import api, rtc
 from parley.demo.people import Person
@@ -27,6 +28,7 @@ UNKNOWN_USD = (PERIOD_S + 0.5) * USD_PER_MINUTE / 60
 """What may be spent between what is kept and the death."""
 
 
+@pytest.mark.long
 async def test_what_was_set_spent_and_recorded_goes_on_in_the_next_job(venue: Venue, tmp_path: Path) -> None:
     prices, summaries = tmp_path / "prices.json", tmp_path / "summaries"
     prices.write_text(json.dumps({"gpt-realtime-translate": {"audio_minute": USD_PER_MINUTE}}))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from parley.simulator import Fault
 
 from .counting import gets, hears_all, publication, speech, track_name, words_on
@@ -14,6 +16,7 @@ def _mixes(name: str, _publisher: str) -> bool:
     return name.startswith("parley-mix:")
 
 
+@pytest.mark.long
 async def test_the_original_is_under_its_translation_and_undimmed_where_the_model_is_silent(
     venue: Venue, simulator: CountedSimulator
 ) -> None:

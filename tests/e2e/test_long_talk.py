@@ -122,6 +122,7 @@ def tell(what: str) -> None:
     sys.stderr.write(f"\n{what}\n")
 
 
+@pytest.mark.long
 async def test_each_reads_what_they_asked_for_and_it_costs_what_was_planned(
     venue: Venue, tmp_path: Path
 ) -> None:
@@ -157,6 +158,7 @@ async def test_each_reads_what_they_asked_for_and_it_costs_what_was_planned(
 
 
 @pytest.mark.parametrize("reading", [{}, READERS], ids=["nobody reads", "six read"])
+@pytest.mark.long
 async def test_sessions_that_drop_at_random_lose_no_word_of_the_transcript_and_double_none(
     venue: Venue, tmp_path: Path, reading: dict[str, str]
 ) -> None:

@@ -42,6 +42,7 @@ def udp_cut(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return library
 
 
+@pytest.mark.long
 async def test_after_the_media_path_alone_was_cut_every_word_is_heard_once(
     venue: Venue, udp_cut: Path, tmp_path: Path
 ) -> None:

@@ -54,6 +54,7 @@ async def ask(person: Person, wish: dict[str, str]) -> dict[str, Any]:
     return answer
 
 
+@pytest.mark.long
 async def test_notes_are_written_for_who_asks_and_for_all_at_the_end(venue: Venue, tmp_path: Path) -> None:
     out = tmp_path / "out"
     said = dictation("en", WORDS, phrase=4)
@@ -109,6 +110,7 @@ async def test_notes_are_written_for_who_asks_and_for_all_at_the_end(venue: Venu
     assert left["events"]["counts"]["notes.failed"] == 1
 
 
+@pytest.mark.long
 async def test_a_room_whose_notes_fail_leaves_its_transcript_and_says_so(
     venue: Venue, tmp_path: Path
 ) -> None:
@@ -133,6 +135,7 @@ async def test_a_room_whose_notes_fail_leaves_its_transcript_and_says_so(
 
 
 @pytest.mark.parametrize("kind", ["fail", "swap"])
+@pytest.mark.long
 async def test_what_a_session_does_not_write_down_is_told_and_what_comes_out_of_turn_is_in_order(
     venue: Venue, tmp_path: Path, kind: str
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from parley.demo.people import Person
 from parley.simulator import Fault
 
@@ -15,6 +17,7 @@ NAME = track_name("ann", "fr")
 MICROPHONE = "microphone"
 
 
+@pytest.mark.long
 async def test_a_listener_loses_the_original_while_it_is_translated_and_has_it_back_when_that_fails_or_ends(
     venue: Venue, simulator: CountedSimulator
 ) -> None:

@@ -25,6 +25,7 @@ async def reads(reader: Person, speaker: str, said: Speech, within_s: float = 20
     check_lines(reader, speaker)
 
 
+@pytest.mark.long
 async def test_captions_alone_take_one_session_per_speaker_and_reach_who_asked(venue: Venue) -> None:
     room = await venue.room()
     first, second = dictation("en", 8, phrase=4), dictation("en", 8, voice=1, phrase=4)
@@ -52,6 +53,7 @@ async def test_captions_alone_take_one_session_per_speaker_and_reach_who_asked(v
         assert max(s.audio_received_s for s in sessions) < spoken_s + 3, "silence is not paid for"
 
 
+@pytest.mark.long
 async def test_who_writes_changes_between_two_phrases_and_no_word_is_lost_or_repeated(venue: Venue) -> None:
     """A listener comes and goes while somebody speaks: a translation writes, then a session of its own."""
     room = await venue.room()
@@ -76,7 +78,10 @@ async def test_who_writes_changes_between_two_phrases_and_no_word_is_lost_or_rep
         assert kinds.count("translation") >= 2
 
 
-@pytest.mark.parametrize("kind", ["drop", "close", "expire", "stall", "error"])
+@pytest.mark.parametrize(
+    "kind",
+    ["drop", *(pytest.param(kind, marks=pytest.mark.long) for kind in ("close", "expire", "stall", "error"))],
+)
 async def test_a_session_that_fails_in_an_utterance_loses_no_word_and_takes_none_back(
     venue: Venue, kind: str
 ) -> None:
@@ -96,6 +101,7 @@ async def test_a_session_that_fails_in_an_utterance_loses_no_word_and_takes_none
         assert {s.kind for s in venue.sessions} == {"transcription"}
 
 
+@pytest.mark.long
 async def test_an_outage_is_announced_and_what_was_said_meanwhile_is_written_later(venue: Venue) -> None:
     room = await venue.room()
     said = dictation("en", 10, phrase=5)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 
+import pytest
+
 from parley.demo.livekit_server import LiveKitServer
 from parley.simulator import Fault
 
@@ -37,6 +39,7 @@ async def test_two_rooms_hear_nothing_of_each_other_and_share_no_trouble(venue: 
         assert -1 not in words_on(ben, track_name("ann", "de"), there, here)
 
 
+@pytest.mark.long
 async def test_a_second_worker_is_silent_until_the_first_one_leaves(
     venue: Venue, server: LiveKitServer, simulator: CountedSimulator
 ) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import time
 
+import pytest
+
 from parley.demo.livekit_server import LiveKitServer
 
 from .counting import audible, events, gets, heard_out, speech, told, track_name, words_on
@@ -44,6 +46,7 @@ async def test_sigterm_while_somebody_speaks_loses_no_word_said_until_the_drain_
     await worker.nothing_left()
 
 
+@pytest.mark.long
 async def test_sigterm_ends_a_worker_soon_once_its_room_is_empty(
     venue: Venue,
 ) -> None:
@@ -63,6 +66,7 @@ async def test_sigterm_ends_a_worker_soon_once_its_room_is_empty(
         assert not list(worker.directory.iterdir()), "files were left"
 
 
+@pytest.mark.long
 async def test_a_worker_that_is_killed_leaves_no_child_and_a_second_sigterm_ends_at_once(
     venue: Venue, server: LiveKitServer, simulator: CountedSimulator
 ) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
+
 from livekit import rtc
 from parley.demo.people import Person
 
@@ -45,6 +47,7 @@ async def test_a_speaker_who_leaves_in_mid_sentence_is_heard_to_the_end(venue: V
         await eventually(lambda: session.close_reason == "session.close", 10, "the session is closed")
 
 
+@pytest.mark.long
 async def test_a_muted_microphone_says_nothing_and_what_was_said_before_is_heard(venue: Venue) -> None:
     room = await venue.room()
     said, hidden, more = speech("en", 4), speech("en", 3, first=4), speech("en", 4, first=7)
@@ -96,6 +99,7 @@ async def test_a_speaker_who_declines_reaches_no_session(venue: Venue) -> None:
         assert len(venue.sessions) == 2
 
 
+@pytest.mark.long
 async def test_a_microphone_that_is_replaced_goes_on_where_the_old_one_ended(venue: Venue) -> None:
     room = await venue.room()
     said, more = speech("en", 4), speech("en", 4, first=4)

@@ -77,6 +77,7 @@ async def test_microphone_and_shared_screen_are_one_speaker(venue: Venue) -> Non
         assert len(venue.sessions) == 1
 
 
+@pytest.mark.long
 async def test_a_microphone_published_anew_twenty_times_while_speaking_costs_at_most_words_it_cuts(
     venue: Venue,
 ) -> None:
@@ -158,6 +159,7 @@ async def test_who_withdraws_consent_in_mid_sentence_is_sent_no_further(venue: V
         await heard_out(bob, NAME, granted)
 
 
+@pytest.mark.long
 async def test_a_listener_who_changes_language_twenty_times_hears_the_last_one(venue: Venue) -> None:
     room = await venue.room()
     said, more = speech("en", 6, phrase=6), speech("en", 2, first=6)

@@ -6,6 +6,8 @@ import asyncio
 import socket
 from pathlib import Path
 
+import pytest
+
 from parley.demo.listening import find_words
 from parley.demo.livekit_server import LiveKitServer
 from parley.demo.speech import SAMPLE_RATE_HZ
@@ -17,6 +19,7 @@ from .venue import CountedSimulator, Venue
 SCRIPT = Path(__file__).with_name("stock_worker.py")
 
 
+@pytest.mark.long
 async def test_the_stock_session_translates_every_word_once_with_our_model(
     venue: Venue, server: LiveKitServer, simulator: CountedSimulator
 ) -> None:

@@ -8,6 +8,7 @@ import signal
 import time
 
 import psutil
+import pytest
 
 from livekit import rtc
 from parley.demo.livekit_server import LiveKitServer
@@ -30,6 +31,7 @@ from .venue import CountedSimulator, Venue
 FR, ES = track_name("ann", "fr"), track_name("bob", "es")
 
 
+@pytest.mark.long
 async def test_a_worker_that_drains_calls_another_and_hands_over_each_speaker_at_a_pause(
     venue: Venue, server: LiveKitServer, simulator: CountedSimulator
 ) -> None:

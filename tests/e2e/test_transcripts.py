@@ -90,6 +90,7 @@ async def test_what_was_said_is_kept_in_time_and_handed_out(venue: Venue, tmp_pa
 
 
 @pytest.mark.usefixtures("understood")
+@pytest.mark.long
 async def test_subtitles_are_in_time_with_what_was_spoken_also_over_drops(
     venue: Venue, tmp_path: Path
 ) -> None:
@@ -124,6 +125,7 @@ async def test_subtitles_are_in_time_with_what_was_spoken_also_over_drops(
 
 @pytest.mark.usefixtures("understood")
 @pytest.mark.parametrize("apart", [False, True], ids=["one directory", "a directory each"])
+@pytest.mark.long
 async def test_the_transcript_goes_on_at_the_worker_that_takes_over(
     venue: Venue, server: LiveKitServer, simulator: CountedSimulator, tmp_path: Path, apart: bool
 ) -> None:

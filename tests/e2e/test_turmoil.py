@@ -112,6 +112,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     writer.transport.abort()
 
 
+@pytest.mark.long
 async def test_the_workers_connection_to_livekit_is_cut_while_somebody_speaks_and_no_word_is_lost(
     venue: Venue, server: LiveKitServer
 ) -> None:
@@ -141,6 +142,7 @@ def _touched(duration_s: float) -> int:
 
 
 @pytest.mark.parametrize("refusals", [1, 3])
+@pytest.mark.long
 async def test_a_connection_that_is_made_anew_costs_what_is_said_to_it_meanwhile_and_that_is_announced(
     venue: Venue, refusals: int
 ) -> None:
@@ -179,6 +181,7 @@ async def test_a_connection_that_is_made_anew_costs_what_is_said_to_it_meanwhile
 
 
 @pytest.mark.parametrize("refusals", [1, 3])
+@pytest.mark.long
 async def test_a_worker_that_stands_by_takes_nothing_from_one_whose_connection_is_made_anew(
     venue: Venue, server: LiveKitServer, refusals: int
 ) -> None:
@@ -243,6 +246,7 @@ def _tracks_of(person: Person, worker: str) -> list[rtc.RemoteTrackPublication]:
 
 
 @pytest.mark.parametrize("refusals", [1, 3])
+@pytest.mark.long
 async def test_an_answer_goes_on_when_the_connection_was_made_anew_and_no_word_of_it_is_lost(
     venue: Venue, refusals: int
 ) -> None:
@@ -266,6 +270,7 @@ async def test_an_answer_goes_on_when_the_connection_was_made_anew_and_no_word_o
 
 
 @pytest.mark.timeout(180 + 2 * CROWD_S)
+@pytest.mark.long
 async def test_people_come_go_and_change_their_language_at_random_and_what_is_left_is_right(
     venue: Venue,
 ) -> None:

@@ -17,7 +17,6 @@ from parley.demo.people import Hears, Person
 from parley.simulator import SessionRecord, Simulator, SimulatorOptions
 from parley.simulator.faults import Kind
 
-from .contention import Contention
 from .counting import pronounce, translated
 from .running import KEY, RunningWorker, environment, eventually, running_worker
 
@@ -58,7 +57,6 @@ class Venue:
         self._rooms: list[str] = []
         self._people: list[Person] = []
         self._before = len(simulator.sessions)
-        self._contention = Contention()
 
     @property
     def sessions(self) -> list[SessionRecord]:
@@ -128,10 +126,9 @@ class Venue:
 
     @property
     def starved(self) -> list[str]:
-        """Why a word that is missing proves nothing: microphones ran dry, or others took the machine."""
+        """Whose microphone ran dry: what was not said is heard by nobody."""
         lost = [(person.identity, sum(stall.lost_s for stall in person.stalls)) for person in self._people]
-        dry = [f"{identity} ran dry for {lost_s:.1f} s" for identity, lost_s in lost if lost_s > STARVED_S]
-        return dry + self._contention.reasons
+        return [f"{identity} ran dry for {lost_s:.1f} s" for identity, lost_s in lost if lost_s > STARVED_S]
 
     async def aclose(self) -> None:
         """Ends the rooms, disarms the simulator, and waits until nothing is open there."""

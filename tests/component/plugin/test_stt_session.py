@@ -12,7 +12,9 @@ from component.plugin.test_stt import DEADLINE_S, LoudVad, api, named, phrase, s
 from parley.simulator import Fault
 
 
-@pytest.mark.parametrize("kind", ["drop", "expire", "close"])
+@pytest.mark.parametrize(
+    "kind", ["drop", *(pytest.param(k, marks=pytest.mark.long) for k in ("expire", "close"))]
+)
 async def test_a_user_is_understood_word_by_word_while_connections_are_lost(kind: str) -> None:
     chance = random.Random(kind)
     async with api() as sim, speech_to_text(sim) as made:

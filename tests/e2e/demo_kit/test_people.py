@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from livekit import api, rtc
 from parley.demo.livekit_server import livekit_server
 from parley.demo.people import Person
@@ -15,6 +17,7 @@ WORDS = 30
 TIMEOUT_S = 20.0
 
 
+@pytest.mark.long
 async def test_thirty_words_of_each_of_two_people_arrive_once_and_in_order() -> None:
     words = {
         "ann": countable_words("en", voice=0, count=WORDS),
