@@ -38,8 +38,8 @@ from parley.metrics import Metrics
 from parley.ports import TextKind
 from parley.room.costs import CostPolicy, RoomCosts
 from parley.room.dial import Dialler
+from parley.room.microphone import Microphone
 from parley.room.native import NativeLayer, native_layer
-from parley.room.track_input import Microphone
 
 _LOOP_S, _PHRASES, _PHRASE_WORDS, _PERIOD_S = 12, 3, 5, 0.625
 _WORDS = _PHRASES * _PHRASE_WORDS

@@ -10,8 +10,8 @@ from livekit.agents import AgentServer, AutoSubscribe, JobContext
 
 from livekit import rtc
 from parley.core.framing import RATE_HZ
+from parley.room.microphone import FRAME_MS
 from parley.room.native import native_layer
-from parley.room.track_input import FRAME_MS
 
 server = AgentServer(load_fnc=lambda: 0.0, host="127.0.0.1", port=0, num_idle_processes=1)
 server.on("worker_registered", lambda *_: print("bench: ready", flush=True))

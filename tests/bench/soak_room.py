@@ -285,7 +285,7 @@ class Room(FakeRoom):
         )
         with ExitStack() as stack:
             for what, stand_in in (
-                ("parley.room.track_input.SpeechProbability", Probabilities),
+                ("parley.room.microphone.SpeechProbability", Probabilities),
                 ("parley.room.supervisor.native_layer", lambda loop, logs: self.layer),
                 ("parley.room.outlet.rtc", rtc),
                 ("parley.room.track_input.Ingress.attach", attached),

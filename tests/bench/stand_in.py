@@ -37,8 +37,8 @@ from parley.metrics import Metrics
 from parley.ports import TextKind
 from parley.room.costs import CostPolicy, RoomCosts
 from parley.room.dial import Dialler
+from parley.room.microphone import FRAME_MS, Microphone
 from parley.room.native import NativeLayer, native_layer
-from parley.room.track_input import FRAME_MS, Microphone
 from parley.room.track_output import Player, TrackOutput
 
 MIC_HZ = 48_000

@@ -92,7 +92,7 @@ async def test_an_answer_that_stalls_is_finished_by_the_next_session_and_every_w
 @pytest.mark.parametrize(
     ("kind", "after_s"),
     [
-        ("drop", 0.3),
+        pytest.param("drop", 0.3, marks=pytest.mark.long),
         pytest.param("expire", 1.2, marks=pytest.mark.long),
         pytest.param("drop", 2.2, marks=pytest.mark.long),
         ("expire", 3.1),

@@ -46,7 +46,8 @@ async def test_a_session_that_is_lost_in_mid_speech_costs_at_most_the_word_it_cu
         assert len(venue.sessions) == 2 * len(faults)
 
 
-@pytest.mark.parametrize("status", [500, pytest.param(429, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("status", [500, 429])
 async def test_a_connect_that_is_refused_for_a_while_loses_no_word(venue: Venue, status: int) -> None:
     room = await venue.room()
     said = speech("en", 6)

@@ -38,6 +38,7 @@ async def test_the_original_is_under_its_translation_and_undimmed_where_the_mode
         assert sorted(set(words_on(bob, "microphone", own))) == [], "the original was heard twice"
 
 
+@pytest.mark.long
 async def test_a_mixed_track_has_translations_and_originals_and_is_its_listeners_alone(
     venue: Venue,
 ) -> None:

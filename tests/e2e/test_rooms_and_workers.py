@@ -15,6 +15,7 @@ from .running import environment, eventually, running_worker
 from .venue import CountedSimulator, Venue
 
 
+@pytest.mark.long
 async def test_two_rooms_hear_nothing_of_each_other_and_share_no_trouble(venue: Venue) -> None:
     one, two = await venue.room(), await venue.room()
     here, there = speech("en", 9, voice=0), speech("es", 9, voice=1)

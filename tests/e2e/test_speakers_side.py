@@ -60,6 +60,7 @@ async def test_a_quiet_voice_is_heard_and_loud_noise_opens_no_session(venue: Ven
         assert len(venue.sessions) == 1, "noise is nobody's speech"
 
 
+@pytest.mark.long
 async def test_microphone_and_shared_screen_are_one_speaker(venue: Venue) -> None:
     room = await venue.room()
     said, shown, more = speech("en", 3), speech("en", 3, first=3), speech("en", 2, first=6)
@@ -78,9 +79,11 @@ async def test_microphone_and_shared_screen_are_one_speaker(venue: Venue) -> Non
 
 
 @pytest.mark.long
+@pytest.mark.parametrize(("both_s", "words"), [(0.0, 12), (0.3, 14)])
 async def test_a_microphone_published_anew_twenty_times_while_speaking_costs_at_most_words_it_cuts(
-    venue: Venue,
+    venue: Venue, both_s: float, words: int
 ) -> None:
+    """`both_s`: for how long the old track and the new one are both there."""
     room = await venue.room()
     said, more = speech("en", 12, phrase=12), speech("en", 2, first=12)
     async with (
@@ -97,14 +100,15 @@ async def test_a_microphone_published_anew_twenty_times_while_speaking_costs_at_
             track = rtc.LocalAudioTrack.create_audio_track(f"device {number}", ann.microphone.source)
             new = await local.publish_track(track, options)
             await new.wait_for_subscription()
+            await asyncio.sleep(both_s)
             await local.unpublish_track(old)
         await ann.quiet()
         ann.say(more.pcm)
         await heard_out(bob, NAME, more)
         found = words_on(bob, NAME, both(said, more))
-        # Two tracks of one microphone are some tens of milliseconds apart: a word may have a seam in it.
+        # What is sent to neither track is lost, and a word may have that in it.
         assert found == sorted(set(found)), "in order, and none twice"
-        assert len(found) >= 12
+        assert len(found) >= words
         assert len(venue.sessions) == 1
         assert len(recordings(bob, NAME)) == 1
 

@@ -17,7 +17,6 @@ from livekit.plugins.openai_realtime.options import ConnectOptions
 from parley import agents as registry
 from parley import config
 from parley.access import Access
-from parley.agents import Caller
 from parley.core.language import primary
 from parley.core.model import AUTO, ORIGINAL, Participant, Roster
 from parley.core.planning import Wanted, wanted
@@ -33,12 +32,14 @@ from parley.voice.hybrid import HybridAgent
 from parley.voice.ports import Ending, Surroundings, Who
 
 from .camera import picture
+from .capture import Spawn
 from .changes import Changes
 from .costs import AgentAccounts, RoomCosts
 from .handover import Handover
+from .microphone import PROMPT_MS, WINDOW_MS, MixedIn
 from .minutes import RoomMinutes
 from .text_output import CAPTIONS_TOPIC, Text, TextOutput, attributes_of, microphone_sid
-from .track_input import PROMPT_MS, WINDOW_MS, Ingress, MixedIn, Spawn
+from .track_input import Ingress
 from .track_output import TrackOutput, take_back
 
 logger = logging.getLogger("parley.room")
@@ -54,7 +55,6 @@ FORGET_S = 60.0
 LEAVE_S = 13.0
 """How long the agents of a room that is left may take to end: most of it for their last words."""
 LAST_WORDS_S = 8.0
-
 PUBLISH_S = 5.0
 """How long a track that is being published is waited for before it is taken back."""
 
@@ -395,10 +395,10 @@ class RoomAgents:
             if running.output.sid == track.sid:
                 running.agent.heard_by_somebody()
 
-    def _caller(self, want: Wanted) -> Caller:
+    def _caller(self, want: Wanted) -> registry.Caller:
         participant = self._room.remote_participants.get(want.beside)
         person = self._roster.get(want.beside)
-        return Caller(
+        return registry.Caller(
             identity=want.beside,
             name=participant.name if participant is not None else "",
             attributes=dict(participant.attributes) if participant is not None else {},

@@ -20,12 +20,12 @@ from typing import Any
 from livekit import rtc
 from parley.core.accounts import Accounts
 
+from .capture import Spawn
 from .changes import ROOM
 from .handover import read_text, send_text
 from .minutes_handover import MinutesHandover
 from .roster import People
 from .succession import Succession
-from .track_input import Spawn
 
 logger = logging.getLogger("parley.room")
 

@@ -5,8 +5,8 @@ import asyncio
 from parley.metrics import Metrics
 
 from .agents import RoomAgents
+from .microphone import FRAME_MS
 from .native import NativeLayer
-from .track_input import FRAME_MS
 from .translations import RoomTranslations
 
 PERIOD_S = 1.0

@@ -15,8 +15,8 @@ from pydantic import ValidationError
 
 from livekit import rtc
 
+from .capture import Spawn
 from .succession import heir, is_worker
-from .track_input import Spawn
 
 logger = logging.getLogger("parley.room")
 

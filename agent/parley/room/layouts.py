@@ -15,10 +15,12 @@ from parley.media.playout import Playout, PlayoutPolicy
 from parley.metrics import Metrics
 from parley.ports import Notices
 
+from .capture import Spawn
 from .changes import Changes
+from .microphone import PROMPT_MS
 from .mix_output import Mixes, MixLine, MixOriginal, MixOutput, Voice
 from .native import NativeLayer
-from .track_input import PROMPT_MS, Ingress, Spawn
+from .track_input import Ingress
 from .track_output import DuckedTrack, Player, TrackOutput, take_back
 
 RETRY_S = 1.0

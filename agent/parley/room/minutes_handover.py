@@ -19,9 +19,9 @@ from livekit import rtc
 from parley.core.minutes import Line
 from parley.export.formats import as_json, dumped, from_json, in_parts
 
+from .capture import Spawn
 from .handover import read_text, send_text
 from .minutes import RoomMinutes
-from .track_input import Spawn
 
 logger = logging.getLogger("parley.room")
 

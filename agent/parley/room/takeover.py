@@ -9,9 +9,10 @@ from parley.core.accounts import Accounts
 from parley.core.model import BridgeKey, BridgeSpec
 
 from .agents import RoomAgents
+from .capture import Spawn
 from .estate import Estate
 from .succession import Succession
-from .track_input import Ingress, Spawn
+from .track_input import Ingress
 from .translations import RoomTranslations
 
 TAKE_S = 10.0

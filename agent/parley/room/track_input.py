@@ -1,200 +1,20 @@
 """Ingress: one capture per speaker, whatever runs on it: native stream → VAD → gate → bridges."""
 
-import asyncio
-from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import partial
 from time import monotonic
-from typing import Literal, Protocol
-
-import numpy as np
+from typing import Literal
 
 from livekit import rtc
-from parley.core.framing import RATE_HZ, seconds
-from parley.media.gate import GatePolicy, PhraseGate
-from parley.media.mix import Mixer, mixed
-from parley.media.vad import SpeechProbability
+from parley.media.gate import GatePolicy
+from parley.media.splice import Splice
 
-from .native import NativeLayer, OnAudio
-
-FRAME_MS = 50
-"""Audio is taken from LiveKit in frames of this length, a quarter of a frame of the model: longer ones cost
-less, but where a phrase begins, what is left of the frame is heard as delay."""
-WINDOW_MS = 32
-"""The same for a microphone whose voice must stop an agent at once: what the model decides on, no more, no
-less. Shorter frames are not decided earlier, and cost more."""
-PROMPT_MS = 20
-"""The same for a microphone that is played or mixed as it comes."""
-
+from .capture import Capture, Spawn
+from .microphone import FRAME_MS, Hearer, Microphone
+from .native import NativeLayer
 
 Source = Literal["microphone", "screen"]
 SOURCES: tuple[Source, ...] = ("microphone", "screen")
-
-
-class Stream(Protocol):
-    """An audio stream that delivers until closed."""
-
-    async def aclose(self) -> None: ...
-
-
-class PublicStream:
-    """The same over the public AudioStream, for a livekit package whose native layer is not as expected."""
-
-    def __init__(self, track: rtc.Track, frame_ms: int, on_audio: OnAudio, spawn: "Spawn") -> None:
-        self._stream = rtc.AudioStream.from_track(
-            track=track,
-            sample_rate=RATE_HZ,
-            num_channels=1,
-            frame_size_ms=frame_ms,
-            capacity=1000 // frame_ms,
-        )
-        self._task = spawn(self._read(on_audio), "public audio stream")
-
-    async def _read(self, on_audio: OnAudio) -> None:
-        async for event in self._stream:
-            on_audio(bytes(event.frame.data.cast("B")), monotonic())
-
-    async def aclose(self) -> None:
-        """Ends the reading and the stream."""
-        await self._stream.aclose()
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
-
-
-Spawn = Callable[..., "asyncio.Task[None]"]
-
-
-class Hearer(Protocol):
-    """Whoever is fed from a microphone: a translation bridge, a voice agent."""
-
-    def hear(
-        self, pcm: bytes, at: float, speaking: bool, pre_roll: Sequence[bytes], voiced_s: float = 0.0
-    ) -> float | None:
-        """A frame of PCM16 mono 24 kHz that arrived at `at`, of which `voiced_s` seconds are voice.
-
-        `speaking`: a phrase lives; `pre_roll`: what was captured just before. Returns for how many seconds
-        the next frame may wait for others; None: not at all.
-        """
-
-
-class MixedIn:
-    """One microphone of several that an agent hears."""
-
-    def __init__(self, identity: str, mixer: Mixer, agent: Hearer) -> None:
-        self._identity = identity
-        self._mixer = mixer
-        self._agent = agent
-
-    def hear(
-        self, pcm: bytes, at: float, speaking: bool, pre_roll: Sequence[bytes], voiced_s: float = 0.0
-    ) -> None:
-        """See Hearer."""
-        frame = self._mixer.push(self._identity, pcm)
-        self._agent.hear(frame or b"", at, speaking, (), voiced_s)
-
-
-MISSING_FRAMES = 2
-"""Frames of a shared screen without one of the microphone: then they go on without it."""
-MOST_WAITING = 8
-"""Frames of a shared screen that wait for the microphone's; beyond it the oldest is dropped: two tracks of
-one participant do not drift apart that far in a meeting."""
-
-
-class Blend:
-    """The sound of a shared screen under the microphone, which keeps the time and waits for nothing."""
-
-    def __init__(self, deliver: OnAudio) -> None:
-        self._deliver = deliver
-        self._waiting: deque[bytes] = deque(maxlen=MOST_WAITING)
-        self._alone = MISSING_FRAMES
-
-    def microphone(self, pcm: bytes, at: float) -> float | None:
-        """A frame of the microphone; see OnAudio."""
-        self._alone = 0
-        return self._deliver(mixed([pcm, self._waiting.popleft()]) if self._waiting else pcm, at)
-
-    def screen(self, pcm: bytes, at: float) -> None:
-        """A frame of the screen's sound."""
-        self._alone += 1
-        self._waiting.append(pcm)
-        while self._alone > MISSING_FRAMES and self._waiting:
-            self._deliver(self._waiting.popleft(), at)
-
-    def clear(self) -> None:
-        """One of the two has ended, or comes in other frames."""
-        self._waiting.clear()
-        self._alone = MISSING_FRAMES
-
-
-class Microphone:
-    """What one speaker says, to all that listen to it."""
-
-    def __init__(self, policy: GatePolicy, spoke: Callable[[float], None] = lambda voiced_s: None) -> None:
-        """`spoke`: told of each frame how many seconds of voice are in it."""
-        self.hearers: dict[Hashable, Hearer] = {}
-        self.lengths: dict[Hashable, int] = {}
-        """How long frames may be for each of them, in ms."""
-        self.silenced = False
-        """Whether the speaker has withdrawn consent: nobody hears anything."""
-        self.blend = Blend(self.on_audio)
-        self.heard_at = 0.0
-        """When the last frame came (monotonic, s)."""
-        self._spoke = spoke
-        self._gate = PhraseGate(policy)
-        self._speech = SpeechProbability()
-        self._closed = False
-
-    @property
-    def speaking(self) -> bool:
-        """Whether a phrase lives."""
-        return self._gate.open
-
-    @property
-    def frame_ms(self) -> int:
-        """The length of frames that is needed now."""
-        return min(self.lengths.values(), default=FRAME_MS)
-
-    def on_audio(self, pcm: bytes, at: float) -> float | None:
-        """One frame of PCM16 mono 24 kHz that arrived at `at`; see OnAudio."""
-        if self._closed or self.silenced:
-            return None
-        self.heard_at = at
-        speaking = self._gate.decide(self._speech.push(np.frombuffer(pcm, dtype=np.int16)))
-        if self._gate.voiced_s:
-            self._spoke(self._gate.voiced_s)
-        pre_roll = self._gate.pre_roll
-        patience_s = [
-            hearer.hear(pcm, at, speaking, pre_roll, self._gate.voiced_s) or 0.0
-            for hearer in self.hearers.values()
-        ]
-        self._gate.remember(pcm, seconds(len(pcm)))
-        return min(patience_s, default=None)
-
-    def interrupt(self) -> None:
-        """Muted, or the track is gone: the phrase is over, nothing from before is kept."""
-        self._gate.end()
-
-    def close(self) -> None:
-        """Releases the VAD."""
-        self._closed = True
-        self._speech.close()
-
-
-@dataclass(frozen=True)
-class Running:
-    """A track that is captured. One SID is another track after the connection was made anew."""
-
-    sid: str
-    track: rtc.Track
-    frame_ms: int
-    stream: Stream
-
-    def captures(self, publication: rtc.RemoteTrackPublication) -> bool:
-        """Whether it is what is published now."""
-        return self.sid == publication.sid and self.track is publication.track
 
 
 class Ingress:
@@ -225,7 +45,7 @@ class Ingress:
         self._policy = policy
         self._spawn = spawn
         self._microphones: dict[str, Microphone] = {}
-        self._streams: dict[tuple[str, Source], Running] = {}
+        self._captures: dict[tuple[str, Source], Capture] = {}
         self._silenced: set[str] = set()
 
     def listen(self, room: rtc.Room) -> None:
@@ -263,7 +83,7 @@ class Ingress:
 
     def captures(self, participant: rtc.RemoteParticipant) -> bool:
         """Whether all that a participant says is heard: each sound is captured, or there is none."""
-        return all((participant.identity, source) in self._streams for source in sounds_of(participant))
+        return all((participant.identity, source) in self._captures for source in sounds_of(participant))
 
     def silence(self, speaker: str, silent: bool) -> None:
         """From this moment on nobody hears the speaker, or whoever is attached does again."""
@@ -299,7 +119,7 @@ class Ingress:
 
     async def aclose(self) -> None:
         """Closes every stream and microphone."""
-        for identity, source in list(self._streams):
+        for identity, source in list(self._captures):
             await self._drop(identity, source)
         for microphone in self._microphones.values():
             microphone.close()
@@ -312,16 +132,15 @@ class Ingress:
     def _subscribed(
         self, _: rtc.Track, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
     ) -> None:
-        identity = participant.identity
-        for source, chosen in sounds_of(participant).items():
-            free = identity in self._microphones and (identity, source) not in self._streams
-            if chosen is publication and free:
-                self._open(identity, source, publication)
+        if participant.identity in self._microphones:
+            for source, chosen in sounds_of(participant).items():
+                if chosen is publication:
+                    self._open(source, publication, participant)
 
     @property
     def capturing(self) -> bool:
         """Whether anybody is captured."""
-        return bool(self._streams)
+        return bool(self._captures)
 
     def lost(self, participants: Mapping[str, rtc.RemoteParticipant], since: float) -> None:
         """No media have come since then: nobody who is captured is heard."""
@@ -338,7 +157,7 @@ class Ingress:
 
     def _lose(self, participants: Mapping[str, rtc.RemoteParticipant], since: float) -> None:
         """From then on those who are captured may not be heard."""
-        for identity, source in self._streams:
+        for identity, source in self._captures:
             participant = participants.get(identity)
             sound = sounds_of(participant).get(source) if participant is not None else None
             if sound is not None and not sound.muted and identity not in self._silenced:
@@ -348,10 +167,10 @@ class Ingress:
         """The connection is back. One that was resumed has the tracks that it had."""
         if self._cut:
             return
-        for (identity, source), running in self._streams.items():
+        for (identity, source), capture in self._captures.items():
             participant = participants.get(identity)
             sound = sounds_of(participant).get(source) if participant is not None else None
-            if sound is not None and running.captures(sound):
+            if sound is not None and capture.captures(sound):
                 self._away.pop(identity, None)
 
     async def _fit(self, identity: str, participant: rtc.RemoteParticipant, wanted: bool) -> None:
@@ -359,7 +178,9 @@ class Ingress:
         for source in SOURCES:
             await self._fit_source(identity, source, sounds.get(source), participant)
         heard = {publication.sid for publication in sounds.values()}
-        heard |= {running.sid for key, running in self._streams.items() if key[0] == identity}
+        for source in SOURCES:
+            if (capture := self._captures.get((identity, source))) is not None:
+                heard |= capture.sids
         for other in participant.track_publications.values():
             if other.kind == rtc.TrackKind.KIND_AUDIO and other.sid not in heard and other.subscribed:
                 other.set_subscribed(False)
@@ -373,7 +194,7 @@ class Ingress:
         publication: rtc.RemoteTrackPublication | None,
         participant: rtc.RemoteParticipant,
     ) -> None:
-        running = self._streams.get((identity, source))
+        capture = self._captures.get((identity, source))
         if publication is None:
             await self._drop(identity, source)
             return
@@ -381,43 +202,54 @@ class Ingress:
             publication.set_subscribed(True)
         if publication.track is None:
             # Until the new track is there, the one that it replaces is heard, if it still is.
-            old = participant.track_publications.get(running.sid) if running is not None else None
-            if old is None or old.track is None:
+            tracks = participant.track_publications
+            if capture is None or all(sid not in tracks or tracks[sid].track is None for sid in capture.sids):
                 await self._drop(identity, source)
             return
-        frame_ms = self._microphone(identity).frame_ms
-        if running is not None and (running.frame_ms != frame_ms or not running.captures(publication)):
-            # The old stream ends where the new one begins: the phrase goes on.
-            del self._streams[identity, source]
-            await running.stream.aclose()
-        if (identity, source) not in self._streams:
-            self._open(identity, source, publication)
+        self._open(source, publication, participant)
 
-    def _open(self, identity: str, source: Source, publication: rtc.RemoteTrackPublication) -> None:
-        if publication.track is None:
-            return
+    def _open(
+        self, source: Source, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
+    ) -> None:
+        """Captures what is published now, in frames as they are needed now."""
+        identity = participant.identity
         microphone = self._microphone(identity)
+        capture = self._captures.get((identity, source))
+        if publication.track is None or (
+            capture is not None and capture.captures(publication, microphone.frame_ms)
+        ):
+            return
         microphone.blend.clear()
-        on_audio = microphone.blend.screen if source == "screen" else microphone.blend.microphone
-        frame_ms = microphone.frame_ms
-        stream: Stream
-        if self._layer is None:
-            stream = PublicStream(publication.track, frame_ms, on_audio, self._spawn)
-        else:
-            stream = self._layer.open_stream(publication.track, RATE_HZ, frame_ms, on_audio)
-        self._streams[identity, source] = Running(publication.sid, publication.track, frame_ms, stream)
+        splice = None
+        if capture is not None and identity in self._away:
+            # What the old one has of a connection that was away is made up.
+            self._spawn(capture.aclose(), "end of a capture")
+            capture = None
+        if capture is None:
+            deliver = microphone.blend.screen if source == "screen" else microphone.blend.microphone
+            capture = Capture(self._layer, self._spawn, deliver, partial(self._replaced, participant))
+            self._captures[identity, source] = capture
+        elif source == "microphone":
+            splice = Splice(microphone.recent, microphone.heard_at, look=microphone.speaking)
+        capture.open(publication, publication.track, microphone.frame_ms, splice)
         if (away_at := self._away.pop(identity, None)) is not None:
             heard_at = away_at if self._cut else max(away_at, microphone.heard_at)
             self._missed(identity, monotonic() - heard_at)
 
+    def _replaced(self, participant: rtc.RemoteParticipant, sid: str) -> None:
+        """Nothing more is wanted of a track, which may be published yet."""
+        old = participant.track_publications.get(sid)
+        if old is not None and old.subscribed:
+            old.set_subscribed(False)
+
     async def _drop(self, identity: str, source: Source) -> None:
-        running = self._streams.pop((identity, source), None)
-        if running is None:
+        capture = self._captures.pop((identity, source), None)
+        if capture is None:
             return
-        await running.stream.aclose()
+        await capture.aclose()
         if identity in self._microphones:
             self._microphones[identity].blend.clear()
-            if not any((identity, other) in self._streams for other in SOURCES):
+            if not any((identity, other) in self._captures for other in SOURCES):
                 self._microphones[identity].interrupt()
 
 

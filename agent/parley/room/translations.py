@@ -14,10 +14,11 @@ from parley.core.planning import Refusal, limited, plan
 from parley.metrics import Metrics
 from parley.ports import Bridge, Notices, TextOut
 
+from .capture import Spawn
 from .changes import Changes
 from .consecutive import RoomTurns
 from .layouts import Heard, Layout, Output
-from .track_input import Ingress, Spawn
+from .track_input import Ingress
 
 logger = logging.getLogger("parley.room")
 

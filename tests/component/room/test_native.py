@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from livekit import rtc
+from parley.room.capture import PublicStream
+from parley.room.microphone import FRAME_MS
 from parley.room.native import NativeLayer, native_layer
-from parley.room.track_input import FRAME_MS, PublicStream
 
 RATE = 24_000
 BLOCK = 240

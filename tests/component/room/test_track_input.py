@@ -12,8 +12,10 @@ import pytest
 
 from fakes.room import FakeParticipant, FakePublication, FakeRoom
 from livekit import rtc
+from parley.demo.speech import countable_words
 from parley.media.gate import GatePolicy
-from parley.room.track_input import FRAME_MS, MOST_WAITING, PROMPT_MS, Blend, Ingress
+from parley.room.microphone import FRAME_MS, MOST_WAITING, PROMPT_MS, Blend
+from parley.room.track_input import Ingress
 
 SCREEN = rtc.TrackSource.SOURCE_SCREENSHARE_AUDIO
 UNKNOWN = rtc.TrackSource.SOURCE_UNKNOWN
@@ -28,23 +30,36 @@ class Layer:
     """Streams that deliver when the test says so."""
 
     def __init__(self) -> None:
-        self.open: dict[Any, Callable[[bytes, float], None]] = {}
+        self.streams: list[tuple[Any, Callable[[bytes, float], None]]] = []
         self.opened: list[tuple[Any, int]] = []
+        self.now = 0.0
+
+    @property
+    def open(self) -> set[Any]:
+        """The tracks that are captured."""
+        return {track for track, _ in self.streams}
 
     def open_stream(self, track: Any, rate_hz: int, frame_ms: int, on_audio: Any) -> Any:
-        assert track not in self.open, "two streams on one track"
-        self.open[track] = on_audio
+        own = (track, on_audio)
+        self.streams.append(own)
         self.opened.append((track, frame_ms))
         layer = self
 
         class Stream:
             async def aclose(self) -> None:
-                layer.open.pop(track, None)
+                layer.streams.remove(own)
 
         return Stream()
 
     def deliver(self, track: Any, value: int) -> None:
-        self.open[track](frame(value), 0.0)
+        """A frame, which comes right after the one before it."""
+        self.now += FRAME_MS / 1000
+        self.give(track, frame(value), self.now)
+
+    def give(self, track: Any, pcm: bytes, at: float) -> None:
+        for captured, on_audio in list(self.streams):
+            if captured == track:
+                on_audio(pcm, at)
 
 
 class Hearer:
@@ -67,7 +82,7 @@ class Stage:
         self.layer = Layer()
         layer: Any = self.layer
         room: Any = self.room
-        spawn: Any = None
+        spawn: Any = lambda task, name: asyncio.get_running_loop().create_task(task)  # noqa: E731
         self.missed: list[tuple[str, float]] = []
         self.ingress = Ingress(
             layer, GatePolicy(), spawn, missed=lambda who, duration_s: self.missed.append((who, duration_s))
@@ -92,6 +107,7 @@ class Stage:
     async def follow(self, *wanted: str) -> None:
         participants: Any = dict(self.room.remote_participants)
         await self.ingress.follow(wanted or ("ana",), participants)
+        await asyncio.sleep(0)  # what is replaced is closed
 
     async def here(self, sid: str, **more: Any) -> FakePublication:
         """A track that is published, subscribed to and captured."""
@@ -106,7 +122,7 @@ async def stage() -> Any:
     stage = Stage()
     yield stage
     await stage.ingress.aclose()
-    assert stage.layer.open == {}
+    assert stage.layer.streams == []
 
 
 def test_a_screen_is_heard_under_the_microphone_in_its_time() -> None:
@@ -157,7 +173,7 @@ def test_frames_out_of_step_are_each_heard_once_and_make_no_more_time() -> None:
 async def test_microphone_and_screen_are_one_speaker(stage: Stage) -> None:
     await stage.here("mic")
     await stage.here("screen", source=SCREEN)
-    assert set(stage.layer.open) == {"track mic", "track screen"}
+    assert stage.layer.open == {"track mic", "track screen"}
     stage.layer.deliver("track mic", 19)
     stage.layer.deliver("track screen", 300)
     stage.layer.deliver("track mic", 20)
@@ -172,14 +188,18 @@ async def test_microphone_and_screen_are_one_speaker(stage: Stage) -> None:
 async def test_of_several_microphones_the_newest_that_is_not_muted_counts(stage: Stage) -> None:
     old = await stage.here("old")
     new = await stage.here("new")
-    assert set(stage.layer.open) == {"track new"}
+    stage.layer.deliver("track new", 1)
+    await stage.follow()
+    assert stage.layer.open == {"track new"}
     assert not old.subscribed
     new.muted = True
     await stage.follow()
     assert old.subscribed
-    assert set(stage.layer.open) == {"track old"}
+    stage.layer.deliver("track old", 1)
+    await stage.follow()
+    assert stage.layer.open == {"track old"}
     other = await stage.here("other", source=UNKNOWN)
-    assert set(stage.layer.open) == {"track old"}, "one that says it is a microphone comes first"
+    assert stage.layer.open == {"track old"}, "one that says it is a microphone comes first"
     assert not other.subscribed
 
 
@@ -190,15 +210,54 @@ async def test_a_new_microphone_is_asked_for_at_once_and_the_old_one_is_heard_un
     new = stage.publish("new")
     assert new.subscribed, "not at the next iteration"
     await stage.follow()
-    assert set(stage.layer.open) == {"track old"}
+    assert stage.layer.open == {"track old"}
     stage.layer.deliver("track old", 1)
     stage.arrive(new)
     stage.layer.deliver("track old", 2)
     await stage.follow()
-    assert set(stage.layer.open) == {"track new"}
+    stage.layer.deliver("track old", 3)
+    stage.layer.deliver("track new", 4)
+    stage.layer.deliver("track old", 5)
+    assert stage.hearer.heard == [1, 2, 3, 4]
     assert not old.subscribed
-    stage.layer.deliver("track new", 3)
-    assert stage.hearer.heard == [1, 2, 3]
+    await stage.follow()
+    assert stage.layer.open == {"track new"}
+
+
+async def test_a_new_microphone_that_is_muted_before_it_says_anything_costs_nothing(stage: Stage) -> None:
+    old = await stage.here("old")
+    new = await stage.here("new")
+    stage.layer.deliver("track old", 1)
+    new.muted = True
+    await stage.follow()
+    stage.layer.deliver("track old", 2)
+    await stage.follow()
+    assert stage.hearer.heard == [1, 2]
+    assert stage.layer.open == {"track old"}
+    assert old.subscribed
+    assert not new.subscribed
+
+
+@pytest.mark.parametrize("shift", [-600, 0, 600])
+async def test_of_two_tracks_of_one_voice_each_sample_is_heard_once(stage: Stage, shift: int) -> None:
+    """`shift`: by how many samples the new track is ahead of the old one."""
+    await stage.here("old")
+    stage.ingress._microphones["ana"]._gate.decide([1.0])
+    heard: list[bytes] = []
+    stage.hearer.hear = lambda pcm, *of: heard.append(pcm)  # type: ignore[method-assign]
+    sound = np.concatenate([word.pcm for word in countable_words("en", voice=0, count=6)])
+    for n in range(30):
+        at, begin = 0.05 * (n + 1), n * SAMPLES
+        if n == 12:
+            stage.arrive(stage.publish("new"))
+        stage.layer.give("track old", sound[begin : begin + SAMPLES].tobytes(), at)
+        if n >= 12:
+            stage.layer.give("track new", sound[begin + shift : begin + shift + SAMPLES].tobytes(), at)
+    await stage.follow()
+    assert stage.layer.open == {"track new"}
+    whole = np.frombuffer(b"".join(heard), np.int16)
+    assert len(whole) == 30 * SAMPLES + shift
+    assert np.array_equal(whole, sound[: len(whole)])
 
 
 async def test_a_microphone_that_is_gone_is_followed_by_the_next_as_soon_as_it_is_there(stage: Stage) -> None:
@@ -210,7 +269,7 @@ async def test_a_microphone_that_is_gone_is_followed_by_the_next_as_soon_as_it_i
         await stage.follow()
         stage.unpublish(publication)
         await stage.follow()
-        assert stage.layer.open == {}
+        assert stage.layer.streams == []
     assert stage.hearer.heard == list(range(20))
 
 
@@ -307,7 +366,7 @@ async def test_a_new_track_that_is_there_before_the_old_one_is_let_go_takes_its_
     mic = made_anew(stage, "mic")
     mic.track = "track mic, the second"  # type: ignore[assignment]
     await stage.follow()
-    assert list(stage.layer.open) == ["track mic, the second"]
+    assert stage.layer.open == {"track mic, the second"}
     assert [speaker for speaker, _ in stage.missed] == ["ana"]
 
 
@@ -316,7 +375,7 @@ async def test_what_is_missed_counts_from_the_last_frame_on(stage: Stage) -> Non
     stage.room.emit("reconnecting")
     await asyncio.sleep(0.02)
     heard = monotonic()
-    stage.layer.open["track mic"](frame(1), heard)
+    stage.layer.give("track mic", frame(1), heard)
     mic = made_anew(stage, "mic")
     mic.track = "track mic, the second"  # type: ignore[assignment]
     await stage.follow()
