@@ -20,6 +20,7 @@ from parley.demo.speech import WORD_DBFS
 
 from .counting import (
     WORD_S,
+    attended,
     both,
     events,
     first,
@@ -122,13 +123,13 @@ async def test_who_comes_back_or_is_replaced_under_the_same_identity_is_heard_on
             begun = ann.say(said.pcm)
             await asyncio.sleep(max(0.0, begun + said.starts_s[1] + WORD_S + ON_THE_WAY_S - time.monotonic()))
         async with venue.join(room, "ann", speaks="en") as ann:
-            await eventually(lambda: _audio(bob, "ann"), 10, "ann is back")
+            await attended(ann)
             await _live(bob)
             ann.say(back.pcm)
             await heard_out(bob, NAME, back)
             async with venue.join(room, "ann", speaks="en") as other:
                 await eventually(lambda: not ann.room.isconnected(), 10, "the first is put out")
-                await eventually(lambda: _audio(bob, "ann"), 10, "the second is there")
+                await attended(other)
                 await _live(bob)
                 other.say(again.pcm)
                 await heard_out(bob, NAME, again)
