@@ -118,6 +118,11 @@ class Capture:
         self._running = Running(self._number, publication.sid, track, frame_ms, stream)
         self._let_go(oldest)
 
+    def discard(self) -> None:
+        """What came and was not delivered never is; the newest track goes on with its next frame."""
+        self._splice = None
+        self._part()
+
     async def aclose(self) -> None:
         """Nothing more is delivered."""
         running, before = self._running, self._before

@@ -92,6 +92,9 @@ class Ingress:
             self._microphones[speaker].silenced = silent
             if silent:
                 self._microphones[speaker].interrupt()
+                for source in SOURCES:
+                    if (capture := self._captures.get((speaker, source))) is not None:
+                        capture.discard()
 
     async def follow(self, wanted: Iterable[str], participants: dict[str, rtc.RemoteParticipant]) -> None:
         """Makes the subscriptions and streams fit: exactly the `wanted` identities are captured."""

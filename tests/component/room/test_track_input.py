@@ -260,6 +260,20 @@ async def test_of_two_tracks_of_one_voice_each_sample_is_heard_once(stage: Stage
     assert np.array_equal(whole, sound[: len(whole)])
 
 
+async def test_what_is_said_without_consent_is_not_heard_once_it_is_granted(stage: Stage) -> None:
+    await stage.here("old")
+    stage.ingress._microphones["ana"]._gate.decide([1.0])
+    stage.arrive(stage.publish("new"))
+    for value in (1, 2):
+        stage.layer.deliver("track old", value)
+        stage.layer.give("track new", frame(10 * value), stage.layer.now)
+    stage.ingress.silence("ana", True)
+    stage.layer.deliver("track new", 30)
+    stage.ingress.silence("ana", False)
+    stage.layer.deliver("track new", 40)
+    assert stage.hearer.heard == [1, 2, 40]
+
+
 async def test_a_microphone_that_is_gone_is_followed_by_the_next_as_soon_as_it_is_there(stage: Stage) -> None:
     for n in range(20):
         publication = stage.publish(f"{n}")
